@@ -1,0 +1,39 @@
+"""edgehybrid: export hybrid networks as measured operating points, and run the best one that the device allows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgehybrid.errors import EdgeHybridError
+
+if TYPE_CHECKING:
+    from edgehybrid.bundle import Bundle as Bundle
+    from edgehybrid.runtime import Context as Context
+    from edgehybrid.runtime import Decision as Decision
+    from edgehybrid.runtime import Engine as Engine
+    from edgehybrid.runtime import Result as Result
+    from edgehybrid.runtime import Snapshot as Snapshot
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Bundle": "edgehybrid.bundle",
+    "Context": "edgehybrid.runtime",
+    "Decision": "edgehybrid.runtime",
+    "Engine": "edgehybrid.runtime",
+    "Result": "edgehybrid.runtime",
+    "Snapshot": "edgehybrid.runtime",
+}
+
+__all__ = ["Bundle", "Context", "Decision", "EdgeHybridError", "Engine", "Result", "Snapshot", "__version__"]
+
+
+def __getattr__(name: str) -> object:
+    """Load a part when it is first asked for, so that ``import edgehybrid`` and ``--help`` stay quick."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'edgehybrid' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,1 @@
+"""The artefact that export writes and the runtime opens."""

@@ -1,0 +1,139 @@
+"""The values of a bundle's own section: ``additional_metadata.edgehybrid`` of the manifest.
+
+Plain frozen dataclasses; msgspec validates and codes them at the border (``open`` and ``write``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from edgehybrid.points import OperatingPoint
+from edgehybrid.tensors import TensorSpec
+
+SCHEMA = 1
+"""Version of our section. A reader refuses a larger one and reads every smaller one."""
+
+Family = Literal["convolution", "attention", "recurrent", "dense", "trees", "glue"]
+Format = Literal["onnx", "tflite"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BundleInfo:
+    """Which bundle this is."""
+
+    name: str
+    version: str
+    created: str  # ISO 8601, UTC
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComponentInfo:
+    """A connected region of one family; ``time_share`` is measured on the float model, 0 to 1."""
+
+    name: str
+    family: Family
+    nodes: int
+    params: int
+    macs: int
+    time_share: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelInfo:
+    """The model as the user gave it."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    components: tuple[ComponentInfo, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VariantInfo:
+    """One stage in one precision and format.
+
+    Attributes:
+        name: Unique in its stage.
+        format: File format.
+        schemes: Component name to precision scheme.
+        model_file: Path of the model file, relative to the bundle, with ``/``.
+        weights_dir: Folder of its external weights, relative to the bundle; ``None`` when the file holds all.
+        golden_file: Golden outputs (npz), relative to the bundle.
+        golden_atol: Output name to the largest absolute difference that a healthy device shows on the golden inputs.
+        size_bytes: Bytes if it were stored apart: model file and its own weights.
+        backend: Key of the back end that runs it.
+    """
+
+    name: str
+    format: Format
+    schemes: Mapping[str, str]
+    model_file: str
+    weights_dir: str | None
+    golden_file: str
+    golden_atol: Mapping[str, float]
+    size_bytes: int
+    backend: str = "onnx"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageInfo:
+    """A slice of the graph that runs on its own; ``golden_file`` holds its golden inputs (npz)."""
+
+    name: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    golden_file: str
+    variants: tuple[VariantInfo, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dropped:
+    """A candidate that was measured, or could not be built, and is not shipped."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Untouched:
+    """A component that a scheme left as it was, and why."""
+
+    component: str
+    scheme: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasuredOn:
+    """The machine behind the figures."""
+
+    cpu: str
+    isa: tuple[str, ...]
+    cores: int
+    runtime: str  # "onnxruntime 1.32.0"
+    profile: str  # device profile whose watts the energy model used
+    seed: int = 0
+    data_sha256: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BundleDoc:
+    """Everything that ONNX Runtime does not know about a bundle.
+
+    ``files`` maps every other file of the bundle (relative, with ``/``) to its SHA-256.
+    ``manifest_sha256`` is the digest of the manifest's own bytes with this value replaced by 64 zeros.
+    """
+
+    schema: int
+    bundle: BundleInfo
+    model: ModelInfo
+    stages: tuple[StageInfo, ...]
+    points: tuple[OperatingPoint, ...]  # best quality first; the reference is first of all
+    measured_on: MeasuredOn
+    untouched: tuple[Untouched, ...] = ()
+    dropped: tuple[Dropped, ...] = ()
+    disk_bytes: int = 0
+    sum_of_variants_bytes: int = 0
+    files: Mapping[str, str] = field(default_factory=dict)
+    manifest_sha256: str = "0" * 64

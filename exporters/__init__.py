@@ -1,0 +1,1 @@
+"""The workstation half: from a model to a bundle of measured operating points."""

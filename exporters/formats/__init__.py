@@ -1,0 +1,1 @@
+"""How a variant is written: ONNX now, TFLite to come."""

@@ -1,0 +1,1 @@
+"""Latency, CPU time, memory and quality, each with its interval."""

@@ -1,0 +1,1 @@
+"""Load a model; find its families, components and cost."""

@@ -1,0 +1,1 @@
+"""Precision schemes, one per file."""

@@ -1,0 +1,1 @@
+"""From candidates to the points worth shipping."""

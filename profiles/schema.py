@@ -1,0 +1,132 @@
+"""The values of a device profile and of a policy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where a figure comes from."""
+
+    figure: str  # "power.idle_w"
+    where: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cpu:
+    """The processor that runs the models."""
+
+    name: str
+    cores: int
+    max_mhz: float | None
+    isa: tuple[str, ...] = ()  # "neon", "dotprod", "fp16", "i8mm", "avx2", "avx512_vnni", ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Power:
+    """Watts of the whole board: idle, and with one, two, ... cores fully busy."""
+
+    idle_w: float
+    busy_w: tuple[float, ...]
+    uncertainty: float  # relative half width of a 95 % interval, 0.2 = 20 %
+
+    def core_w(self, busy_cores: float = 1.0) -> float:
+        """Extra watts per busy core, averaged over the first ``busy_cores``."""
+        index = min(max(int(round(busy_cores)), 1), len(self.busy_w)) - 1
+        return (self.busy_w[index] - self.idle_w) / (index + 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pole:
+    """One exponential of the step response to full load: ``kelvin * (1 - exp(-t / tau_s))``."""
+
+    kelvin: float
+    tau_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thermal:
+    """Limits in °C, and the measured step response to full load on all cores."""
+
+    throttle_c: float  # the firmware lowers the clock from here on
+    critical_c: float  # hard limit; the board protects itself or switches off
+    soft_limit_c: float | None = None
+    poles: tuple[Pole, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceProfile:
+    """One board: watts, thermal constants, limits."""
+
+    schema: int
+    name: str
+    title: str
+    cpu: Cpu
+    power: Power
+    thermal: Thermal
+    memory_mib: int | None = None
+    undervoltage_detector: bool = False
+    speed: float | None = None  # single-core speed relative to a Raspberry Pi 4B at 1.5 GHz, where measured
+    sources: tuple[Source, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatteryPolicy:
+    """How quality falls with the charge left, in percent.
+
+    Above ``full_above_pct`` the best point; below ``least_below_pct`` the most economical; in between
+    the points are spread evenly. ``hysteresis_pct`` must be regained before going back up.
+    """
+
+    full_above_pct: float
+    least_below_pct: float
+    hysteresis_pct: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThermalPolicy:
+    """Keep ``headroom_c`` below the board's throttling temperature; come back ``hysteresis_c`` lower."""
+
+    headroom_c: float
+    hysteresis_c: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SwitchingPolicy:
+    """How often to look, and how long to stay before going back up, in seconds."""
+
+    interval_s: float
+    dwell_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionPolicy:
+    """Thread-pool spinning, and a ceiling for threads (``None``: what the point was measured with)."""
+
+    spinning: bool = False
+    max_threads: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What the owner wants.
+
+    ``max_drop`` is the quality floor: points that lose more against the reference (in the metric's unit) are
+    used only when a guard forces it. ``late_share`` is the share of inputs that may miss the deadline.
+    ``background_steps`` is how many points lower to run while the app says it is in the background.
+    """
+
+    schema: int
+    name: str
+    description: str
+    battery: BatteryPolicy
+    thermal: ThermalPolicy
+    switching: SwitchingPolicy
+    execution: ExecutionPolicy = field(default_factory=ExecutionPolicy)
+    max_drop: float | None = None
+    late_share: float = 0.05
+    background_steps: int = 1
+    min_memory_mib: float = 64.0

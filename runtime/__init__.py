@@ -1,0 +1,1 @@
+"""The device half: watch the device, choose a point, run it."""

@@ -1,0 +1,60 @@
+"""What the runtime asks of an inference engine: load a variant, run it, say what it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgehybrid.tensors import TensorSpec
+
+Array = NDArray[np.generic]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadRequest:
+    """A model file and how to run it; ``weights_dir`` holds its external weights."""
+
+    model_file: Path
+    weights_dir: Path | None = None
+    threads: int = 1
+    spinning: bool = False
+
+
+class Session(Protocol):
+    """A loaded variant. ``run`` may be called from several threads at once."""
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """The tensors that ``run`` needs."""
+        ...
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """The tensors that ``run`` returns."""
+        ...
+
+    def run(self, feeds: Mapping[str, Array], /) -> dict[str, Array]:
+        """Run one batch; the arrays returned belong to the caller."""
+        ...
+
+
+class Backend(Protocol):
+    """An inference engine."""
+
+    @property
+    def name(self) -> str:
+        """Key that variants name in ``VariantInfo.backend``."""
+        ...
+
+    def unavailable(self) -> str | None:
+        """Say why it cannot be used here; ``None`` when it can."""
+        ...
+
+    def load(self, request: LoadRequest, /) -> Session:
+        """Load a variant, ready to run."""
+        ...

@@ -1,0 +1,1 @@
+"""Which point to run, and why: pure, no I/O, no clock."""

@@ -1,0 +1,54 @@
+"""What flows into the controller and out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What the app said. ``None`` means that it said nothing."""
+
+    deadline_s: float | None = None
+    until_s: float | None = None  # end of the mission on the monotonic clock
+    foreground: bool | None = None
+    user_waiting: bool | None = None
+    importance: float | None = None  # 0 to 1
+    hints: Mapping[str, float | str | bool] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """What one inference cost."""
+
+    at_s: float
+    point: str
+    depth: int
+    latency_s: float
+    energy_j: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """The point to run from now on, or a time-share of two, and why.
+
+    Attributes:
+        at_s: When it was taken, monotonic clock.
+        point: Name of the point.
+        alternate: Second point of a time-share; ``None`` without one.
+        share: Share of the inputs that ``point`` gets, 0 to 1; the rest goes to ``alternate``.
+        exit_scalar: 0 keeps quality, 1 saves energy; moves every exit threshold.
+        reason: In words, with the numbers.
+        numbers: The figures behind the reason.
+        guard: Name of the hard guard that forced it; ``None`` when it was a choice.
+    """
+
+    at_s: float
+    point: str
+    reason: str
+    alternate: str | None = None
+    share: float = 1.0
+    exit_scalar: float = 0.0
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    guard: str | None = None

@@ -1,0 +1,1 @@
+"""Joules, with the method that found them."""

@@ -1,0 +1,1 @@
+"""Plans, their activation, and the hot path."""

@@ -1,0 +1,1 @@
+"""What the device says about itself, one file per source."""
