@@ -1,1 +1,8 @@
 """Inference engines behind one small protocol."""
+
+from edgehybrid.runtime.backends.feeds import check_feeds
+from edgehybrid.runtime.backends.onnx import OnnxBackend
+from edgehybrid.runtime.backends.protocol import Array, Backend, LoadRequest, Session
+from edgehybrid.runtime.backends.registry import BACKENDS, make_backend
+
+__all__ = ["BACKENDS", "Array", "Backend", "LoadRequest", "OnnxBackend", "Session", "check_feeds", "make_backend"]

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
-import numpy as np
 from numpy.typing import NDArray
 
 from edgehybrid.tensors import TensorSpec
 
-Array = NDArray[np.generic]
+Array = NDArray[Any]  # any dtype: which one, TensorSpec says at run time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,166 @@
+"""A loaded ONNX variant: memory bound once per input shape, reused by every run.
+
+A binding is a set of numpy buffers that ONNX Runtime reads and writes in place. Bindings wait in a free list (a deque,
+whose ``pop`` and ``append`` are atomic), so that several threads run without a lock: each takes its own.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+
+from edgehybrid.runtime.backends.feeds import check_feeds
+from edgehybrid.runtime.backends.onnx_errors import ORT_ERRORS, run_error
+from edgehybrid.runtime.backends.protocol import Array
+from edgehybrid.tensors import TensorSpec
+
+MAX_SHAPES = 8
+"""Input shapes that keep their own buffers; further ones run unbound, so that memory stays bounded."""
+
+Shapes = tuple[tuple[int, ...], ...]
+
+
+class _Binding:
+    """Buffers for one signature of input shapes; ``home`` is the free list it returns to."""
+
+    __slots__ = ("home", "inputs", "io", "keep", "outputs")
+
+    def __init__(self, io: Any, home: deque[_Binding]) -> None:
+        self.io = io
+        self.home = home
+        self.inputs: list[tuple[str, tuple[int, ...], np.dtype[Any], Array]] = []
+        self.outputs: list[tuple[str, Array]] = []
+        self.keep: list[Any] = []  # OrtValues: they own the link between buffer and binding
+
+    def bind_input(self, spec: TensorSpec, shape: tuple[int, ...]) -> None:
+        buffer = np.zeros(shape, spec.dtype)
+        self.io.bind_ortvalue_input(spec.name, self._value(buffer))
+        self.inputs.append((spec.name, shape, buffer.dtype, buffer))
+
+    def bind_output(self, spec: TensorSpec, shape: tuple[int, ...]) -> None:
+        buffer = np.zeros(shape, spec.dtype)
+        self.io.bind_ortvalue_output(spec.name, self._value(buffer))
+        self.outputs.append((spec.name, buffer))
+
+    def _value(self, buffer: Array) -> Any:
+        value = ort.OrtValue.ortvalue_from_numpy(buffer)  # on the CPU it shares the buffer's memory
+        self.keep.append(value)
+        return value
+
+
+class OnnxSession:
+    """An ``InferenceSession`` whose inputs and outputs are bound once per shape."""
+
+    def __init__(
+        self, session: Any, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...], label: str
+    ) -> None:
+        self._session = session
+        self._execute = session.run_with_iobinding
+        self._inputs, self._outputs, self._label = inputs, outputs, label
+        self._count = len(inputs)
+        self._free: deque[_Binding] = deque()  # of the shapes that ran last
+        self._pools: dict[Shapes, deque[_Binding] | None] = {}  # None: these shapes cannot be bound
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """The tensors that ``run`` needs."""
+        return self._inputs
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """The tensors that ``run`` returns."""
+        return self._outputs
+
+    def run(self, feeds: Mapping[str, Array], /) -> dict[str, Array]:
+        """Run one batch; the arrays returned belong to the caller.
+
+        Raises:
+            DataError: An input is missing, unknown, or has a wrong dtype or shape.
+            BackendError: ONNX Runtime failed.
+        """
+        try:
+            binding = self._free.pop()
+        except IndexError:
+            return self._run_any(feeds)
+        try:
+            for name, shape, dtype, buffer in binding.inputs:
+                value = feeds[name]
+                if value.shape != shape or value.dtype != dtype:
+                    return self._run_any(feeds)
+                buffer[...] = value
+            if len(feeds) != self._count:
+                return self._run_any(feeds)
+            self._execute(binding.io)
+            return {name: buffer.copy() for name, buffer in binding.outputs}
+        except (LookupError, AttributeError, TypeError):  # not a mapping of arrays: let the check say what it is
+            return self._run_any(feeds)
+        except ORT_ERRORS as error:
+            raise run_error(error, self._label) from error
+        finally:
+            binding.home.append(binding)
+
+    def _run_any(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Check thoroughly, then run with a binding for these shapes, or unbound."""
+        check_feeds(self._inputs, feeds)
+        shapes = tuple(feeds[spec.name].shape for spec in self._inputs)
+        pool = self._pool(shapes)
+        if pool is None:
+            return self._run_unbound(feeds)
+        try:
+            binding = pool.pop()
+        except IndexError:
+            binding = self._bind(shapes, pool)
+        try:
+            outputs = self._run_bound(binding, feeds)
+        except ORT_ERRORS:  # some models break the output shapes that they declare; unbound tells the true cause
+            self._pools[shapes] = None
+            return self._run_unbound(feeds)
+        pool.append(binding)
+        self._free = pool
+        return outputs
+
+    def _run_bound(self, binding: _Binding, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        for name, _, _, buffer in binding.inputs:
+            buffer[...] = feeds[name]
+        self._execute(binding.io)
+        return {name: buffer.copy() for name, buffer in binding.outputs}
+
+    def _run_unbound(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        try:
+            results = self._session.run(None, dict(feeds))
+        except ORT_ERRORS as error:
+            raise run_error(error, self._label) from error
+        return {spec.name: value for spec, value in zip(self._outputs, results, strict=True)}
+
+    def _pool(self, shapes: Shapes) -> deque[_Binding] | None:
+        """Return the free list for ``shapes``; ``None`` when they run unbound."""
+        if shapes in self._pools:
+            return self._pools[shapes]
+        if len(self._pools) >= MAX_SHAPES:
+            return None
+        pool: deque[_Binding] | None = deque() if self._output_shapes(shapes) else None
+        return self._pools.setdefault(shapes, pool)
+
+    def _output_shapes(self, shapes: Shapes) -> Shapes | None:
+        """Return the shapes of the outputs if the input shapes tell them."""
+        axes: dict[str, int] = {}
+        for spec, shape in zip(self._inputs, shapes, strict=True):
+            for want, length in zip(spec.shape, shape, strict=True):
+                if isinstance(want, str) and axes.setdefault(want, length) != length:
+                    return None
+        resolved = [tuple(axes.get(n, -1) if isinstance(n, str) else n for n in spec.shape) for spec in self._outputs]
+        known = all(n >= 0 for shape in resolved for n in shape)
+        plain = all(spec.dtype != "object" for spec in (*self._inputs, *self._outputs))
+        return tuple(resolved) if known and plain else None
+
+    def _bind(self, shapes: Shapes, pool: deque[_Binding]) -> _Binding:
+        binding = _Binding(self._session.io_binding(), pool)
+        for spec, shape in zip(self._inputs, shapes, strict=True):
+            binding.bind_input(spec, shape)
+        for spec, shape in zip(self._outputs, self._output_shapes(shapes) or (), strict=True):
+            binding.bind_output(spec, shape)
+        return binding
