@@ -1,1 +1,36 @@
 """Device profiles and policies, as validated TOML."""
+
+from edgehybrid.profiles.detect import detect_device
+from edgehybrid.profiles.loader import device_names, load_device, load_policy, policy_names
+from edgehybrid.profiles.schema import (
+    BatteryPolicy,
+    Cpu,
+    DeviceProfile,
+    ExecutionPolicy,
+    Pole,
+    Policy,
+    Power,
+    Source,
+    SwitchingPolicy,
+    Thermal,
+    ThermalPolicy,
+)
+
+__all__ = [
+    "BatteryPolicy",
+    "Cpu",
+    "DeviceProfile",
+    "ExecutionPolicy",
+    "Pole",
+    "Policy",
+    "Power",
+    "Source",
+    "SwitchingPolicy",
+    "Thermal",
+    "ThermalPolicy",
+    "detect_device",
+    "device_names",
+    "load_device",
+    "load_policy",
+    "policy_names",
+]

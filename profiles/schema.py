@@ -35,7 +35,7 @@ class Power:
 
     def core_w(self, busy_cores: float = 1.0) -> float:
         """Extra watts per busy core, averaged over the first ``busy_cores``."""
-        index = min(max(int(round(busy_cores)), 1), len(self.busy_w)) - 1
+        index = min(max(round(busy_cores), 1), len(self.busy_w)) - 1
         return (self.busy_w[index] - self.idle_w) / (index + 1)
 
 
@@ -70,6 +70,7 @@ class DeviceProfile:
     memory_mib: int | None = None
     undervoltage_detector: bool = False
     speed: float | None = None  # single-core speed relative to a Raspberry Pi 4B at 1.5 GHz, where measured
+    models: tuple[str, ...] = ()  # beginnings of the device-tree model name that mean this board
     sources: tuple[Source, ...] = ()
 
 
