@@ -1,1 +1,38 @@
 """Load a model; find its families, components and cost."""
+
+from edgehybrid.exporters.model.families import Component, find_components, locate
+from edgehybrid.exporters.model.graph import LAYOUT_OPS, Graph, constant
+from edgehybrid.exporters.model.load import Model, load_model
+from edgehybrid.exporters.model.probe import (
+    ORT_ERRORS,
+    free_axes,
+    open_session,
+    synthetic_feeds,
+    trace,
+    trace_shapes,
+)
+from edgehybrid.exporters.model.profile import TimeProfile, profile
+from edgehybrid.exporters.model.report import ModelReport, describe, inspect_model, model_info
+
+__all__ = [
+    "LAYOUT_OPS",
+    "ORT_ERRORS",
+    "Component",
+    "Graph",
+    "Model",
+    "ModelReport",
+    "TimeProfile",
+    "constant",
+    "describe",
+    "find_components",
+    "free_axes",
+    "inspect_model",
+    "load_model",
+    "locate",
+    "model_info",
+    "open_session",
+    "profile",
+    "synthetic_feeds",
+    "trace",
+    "trace_shapes",
+]

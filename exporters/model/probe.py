@@ -1,0 +1,91 @@
+"""Run a graph on made-up inputs: to see its shapes, and whether ONNX Runtime takes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from edgehybrid.errors import ModelError
+from edgehybrid.exporters.model.graph import Graph
+from edgehybrid.exporters.model.load import ORT_ERRORS
+from edgehybrid.tensors import TensorSpec
+
+Array = NDArray[np.generic]
+
+
+def free_axes(specs: Iterable[TensorSpec]) -> tuple[str, ...]:
+    """Names of the axes whose length the caller chooses, in order, each once."""
+    return tuple(dict.fromkeys(axis for spec in specs for axis in spec.shape if isinstance(axis, str)))
+
+
+def synthetic_feeds(specs: Iterable[TensorSpec], lengths: Mapping[str, int] | int = 1, seed: int = 0) -> dict[str, Array]:
+    """Make inputs: normal noise for floats, zeros for the rest; ``lengths`` says how long the free axes are."""
+    rng = np.random.default_rng(seed)
+    feeds: dict[str, Array] = {}
+    for spec in specs:
+        shape = tuple(
+            axis if isinstance(axis, int) else (lengths if isinstance(lengths, int) else lengths.get(axis, 1))
+            for axis in spec.shape
+        )
+        dtype = np.dtype(spec.dtype)
+        values = rng.standard_normal(shape) if dtype.kind == "f" else np.zeros(shape)
+        feeds[spec.name] = values.astype(dtype)
+    return feeds
+
+
+def open_session(proto: onnx.ModelProto | bytes, *, optimize: bool = True, profile_prefix: str | None = None) -> ort.InferenceSession:
+    """Open one graph with one thread and no spinning.
+
+    Raises:
+        ModelError: If ONNX Runtime refuses it.
+    """
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if not optimize:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    if profile_prefix is not None:
+        options.enable_profiling = True
+        options.profile_file_prefix = profile_prefix
+    data = proto if isinstance(proto, bytes) else proto.SerializeToString()
+    try:
+        return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    except ORT_ERRORS as error:
+        raise ModelError(f"ONNX Runtime refuses the graph: {error}.", "Report the model: a pass broke it.") from error
+
+
+def trace(graph: Graph, feeds: Mapping[str, Array], names: Iterable[str] | None = None) -> dict[str, Array]:
+    """Run ``graph`` without optimization and return intermediate values by name.
+
+    Args:
+        graph: The graph to run.
+        feeds: Its inputs.
+        names: Values wanted; all of them by default.
+
+    Raises:
+        ModelError: If these inputs do not fit the graph.
+    """
+    proto = onnx.ModelProto()
+    proto.CopyFrom(graph.proto)
+    made = {name for node in proto.graph.node for name in node.output if name}
+    wanted = [name for name in (made if names is None else names) if name in made]
+    del proto.graph.output[:]
+    proto.graph.output.extend(onnx.ValueInfoProto(name=name) for name in wanted)
+    session = open_session(proto, optimize=False)
+    try:
+        return dict(zip(wanted, session.run(wanted, dict(feeds)), strict=True))
+    except ORT_ERRORS as error:
+        raise ModelError(f"The model does not run on inputs of the shapes it declares: {error}.", "Fix its shapes with --shape.") from error
+
+
+def trace_shapes(graph: Graph, feeds: Mapping[str, Array]) -> dict[str, tuple[int, ...]]:
+    """Shapes of all values for ``feeds``, weights included."""
+    shapes = {tensor.name: tuple(tensor.dims) for tensor in graph.proto.graph.initializer}
+    shapes |= {name: tuple(array.shape) for name, array in feeds.items()}
+    return shapes | {name: tuple(np.shape(array)) for name, array in trace(graph, feeds).items()}
