@@ -1,0 +1,267 @@
+"""Train the keyword spotter on the Free Spoken Digit Dataset and export it to ONNX.
+
+Run it from the root of the repository, with the extra ``[torch]`` installed:
+
+    python -m samples.keyword_spotter.train --data recordings --out samples/keyword_spotter --write-data
+
+It learns from all speakers but one and is judged on that one: on speakers it knows, it is always right.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from edgehybrid.errors import DataError, RequestError
+from samples.keyword_spotter import features
+from samples.keyword_spotter.augment import augment
+from samples.keyword_spotter.features import Float32Array
+
+WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+KNOWN_TAKES = 5  # takes 0-4: the data set's own test set, here for calibration
+MANTISSA_BITS = 8
+EXPORT_TOLERANCE = 1e-4
+CLIPS = ((3, 10), (7, 10), (8, 10))  # digit and take of the README's clips
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clip:
+    """One recording: ``sound`` is float32 in [-1, 1), shape ``(samples,)``, 8 kHz."""
+
+    path: Path
+    digit: int
+    speaker: str
+    take: int
+    sound: Float32Array
+
+
+class AttentionBlock(nn.Module):
+    """Self-attention, then a GELU MLP, each after LayerNorm and beside a residual; keeps ``[batch, time, width]``."""
+
+    def __init__(self, width: int, heads: int, hidden: int, dropout: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.mlp = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width))
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Any) -> Any:
+        """Return ``x`` after the block."""
+        qkv = self.qkv(self.norm1(x)).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        query, key, value = qkv.unbind(0)
+        heard = nn.functional.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
+        x = x + self.dropout(self.out(heard))
+        return x + self.dropout(self.mlp(self.norm2(x)))
+
+
+class KeywordSpotter(nn.Module):
+    """Convolutions, a GRU over time, two attention blocks, a dense head: ``[batch, 96, 40] -> [batch, 10]`` logits."""
+
+    def __init__(self, width: int = 112, dropout: float = 0.2) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(_conv(1, 32, (2, 2)), _conv(32, 64, (1, 2)), _conv(64, 64, (1, 1)))
+        self.residual = _conv(64, 64, (1, 1))
+        self.neck = _conv(64, 48, (1, 2))
+        self.gru = nn.GRU(48 * 5, width, batch_first=True)
+        self.attention = nn.Sequential(*(AttentionBlock(width, 4, 128, dropout) for _ in range(2)))
+        self.norm, self.dropout, self.head = nn.LayerNorm(width), nn.Dropout(0.3), nn.Linear(width, len(WORDS))
+
+    def forward(self, x: Any) -> Any:
+        """Return one logit per word."""
+        image = self.stem(x.unsqueeze(1))
+        image = self.neck(image + self.residual(image))  # [batch, 48, 48, 5]: channels, time, bands
+        steps, _ = self.gru(self.dropout(image.transpose(1, 2).flatten(2)))
+        return self.head(self.dropout(self.norm(self.attention(steps)).mean(1)))
+
+
+def _conv(channels_in: int, channels_out: int, stride: tuple[int, int]) -> Any:
+    conv = nn.Conv2d(channels_in, channels_out, 3, stride, padding=1, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(channels_out), nn.SiLU())
+
+
+def read_clips(folder: Path) -> list[Clip]:
+    """Read every ``{digit}_{speaker}_{take}.wav`` of a folder, in the order of the names."""
+    clips = []
+    for path in sorted(folder.glob("?_*_*.wav")):
+        digit, speaker, take = path.stem.split("_")
+        clips.append(Clip(path=path, digit=int(digit), speaker=speaker, take=int(take), sound=features.read_wav(path)))
+    if not clips:
+        what = f"{folder} holds no recordings named like 7_theo_12.wav."
+        raise DataError(what, "Clone github.com/Jakobovski/free-spoken-digit-dataset and give its folder recordings/.")
+    return clips
+
+
+def as_arrays(clips: Sequence[Clip]) -> tuple[Float32Array, NDArray[np.int64]]:
+    """Return the features ``[n, 96, 40]``, rounded so that they compress, and the digits ``[n]``."""
+    x = np.stack([features.features(clip.sound) for clip in clips])
+    return round_mantissa(x, MANTISSA_BITS), np.array([clip.digit for clip in clips], dtype=np.int64)
+
+
+def round_mantissa(x: Float32Array, bits: int) -> Float32Array:
+    """Round to ``bits`` bits after the leading one: ``|result - x| <= |x| · 2 ** -(bits + 1)``."""
+    drop = 23 - bits
+    raw = np.ascontiguousarray(x, dtype=np.float32).view(np.uint32) + np.uint32(1 << (drop - 1))
+    return (raw & np.uint32((0xFFFFFFFF << drop) & 0xFFFFFFFF)).view(np.float32)
+
+
+def fit(clips: Sequence[Clip], *, epochs: int, seed: int, report: Callable[[str], None]) -> Any:
+    """Train on ``clips`` and return the moving average of the weights, ready to infer."""
+    torch.manual_seed(seed)
+    draw = np.random.default_rng(seed)
+    net = KeywordSpotter().to(memory_format=torch.channels_last)
+    average = torch.optim.swa_utils.AveragedModel(
+        net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.99), use_buffers=True
+    )
+    batch, peak = 48, 2e-3
+    steps = len(clips) // batch
+    optimizer = torch.optim.AdamW(net.parameters(), peak, weight_decay=0.03)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, peak, epochs * steps, pct_start=0.15)
+    began = time.monotonic()
+    for epoch in range(epochs):
+        net.train()
+        order, total = draw.permutation(len(clips)), 0.0
+        for step in range(steps):
+            loss = _loss(net, [clips[i] for i in order[step * batch : (step + 1) * batch]], draw)
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(net.parameters(), 2.0)
+            optimizer.step()
+            schedule.step()
+            average.update_parameters(net)
+            total += loss.item()
+        report(f"epoch {epoch + 1}/{epochs}: loss {total / steps:.3f}, {time.monotonic() - began:.0f} s")
+    return average.module.eval()
+
+
+def _loss(net: Any, clips: Sequence[Clip], draw: np.random.Generator) -> Any:
+    """Return the cross-entropy of a batch, each clip mixed with a little of another (mixup)."""
+    x = torch.from_numpy(np.stack([augment(clip.sound, draw) for clip in clips]))
+    digits = torch.tensor([clip.digit for clip in clips])
+    share = draw.beta(0.3, 0.3)
+    share = max(share, 1 - share)
+    other = torch.from_numpy(draw.permutation(len(clips)))
+    logits = net(share * x + (1 - share) * x[other])
+    loss = nn.functional.cross_entropy
+    own, foreign = (loss(logits, truth, label_smoothing=0.1) for truth in (digits, digits[other]))
+    return share * own + (1 - share) * foreign
+
+
+def accuracy(net: Any, clips: Sequence[Clip]) -> float:
+    """Return the share of ``clips`` that ``net`` names rightly."""
+    x, digits = as_arrays(clips)
+    with torch.no_grad():
+        return float(np.mean(net(torch.from_numpy(x)).argmax(1).numpy() == digits))
+
+
+def export(net: Any, path: Path) -> None:
+    """Write ``net`` as one ONNX file, and check that onnxruntime gives the same logits as torch.
+
+    The dynamo exporter writes ``nn.GRU`` as one GRU node; it needs no fallback to the older exporter.
+    """
+    batch = torch.export.Dim("batch", min=1, max=4096)
+    program = torch.onnx.export(
+        net.to(memory_format=torch.contiguous_format),
+        (torch.zeros(2, features.FRAMES, features.BANDS),),
+        dynamo=True,
+        opset_version=18,
+        input_names=["x"],
+        output_names=["y"],
+        dynamic_shapes=({0: batch},),
+        verbose=False,
+    )
+    proto = program.model_proto
+    for node in proto.graph.node:  # stack traces name folders of this computer
+        kept = [entry for entry in node.metadata_props if "stack_trace" not in entry.key]
+        del node.metadata_props[:]
+        node.metadata_props.extend(kept)
+    onnx.checker.check_model(proto, full_check=True)
+    path.write_bytes(proto.SerializeToString())
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    for n in (1, 5):
+        x = np.random.default_rng(n).standard_normal((n, features.FRAMES, features.BANDS), dtype=np.float32)
+        with torch.no_grad():
+            want = net(torch.from_numpy(x)).numpy()
+        np.testing.assert_allclose(session.run(["y"], {"x": x})[0], want, rtol=0, atol=EXPORT_TOLERANCE)
+
+
+def split(clips: Sequence[Clip], holdout: str) -> tuple[list[Clip], list[Clip], list[Clip]]:
+    """Return the clips to train on, those of known speakers to calibrate with, and those of ``holdout`` to test on.
+
+    Raises:
+        RequestError: Nobody of that name speaks in ``clips``.
+    """
+    speakers = sorted({clip.speaker for clip in clips})
+    if holdout not in speakers:
+        raise RequestError(f"No recording is of {holdout}.", f"Hold out one of: {', '.join(speakers)}.")
+    others = [clip for clip in clips if clip.speaker != holdout]
+    train = [clip for clip in others if clip.take >= KNOWN_TAKES]
+    known = [clip for clip in others if clip.take < KNOWN_TAKES]
+    return train, known, [clip for clip in clips if clip.speaker == holdout]
+
+
+def write_data(clips: Sequence[Clip], holdout: str, out: Path) -> None:
+    """Write ``calibration.npz``, ``test.npz`` and a few clips of the speaker held out."""
+    _, known, held_out = split(clips, holdout)
+    for name, chosen in (("calibration", known), ("test", held_out)):
+        x, labels = as_arrays(chosen)
+        np.savez_compressed(out / f"{name}.npz", x=x, labels=labels)
+    (out / "clips").mkdir(exist_ok=True)
+    for clip in held_out:
+        if (clip.digit, clip.take) in CLIPS:
+            shutil.copyfile(clip.path, out / "clips" / f"say-{WORDS[clip.digit]}.wav")
+
+
+def judge(clips: Sequence[Clip], options: argparse.Namespace, holdout: str) -> tuple[Any, dict[str, Any]]:
+    """Train without the speaker ``holdout`` and return the model with its figures."""
+    train, known, held_out = split(clips, holdout)
+    net = fit(train, epochs=options.epochs, seed=options.seed, report=lambda line: print(line, flush=True))
+    return net, {
+        "holdout": holdout,
+        "parameters": sum(p.numel() for p in net.parameters()),
+        "test_accuracy": round(accuracy(net, held_out), 4),
+        "calibration_accuracy": round(accuracy(net, known), 4),
+    }
+
+
+def main() -> None:
+    """Train, export and report; or report on each speaker in turn."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of {digit}_{speaker}_{take}.wav")
+    parser.add_argument("--out", type=Path, required=True, help="folder for model.onnx and metrics.json")
+    parser.add_argument("--holdout", default="theo", help="speaker to test on, never trained on")
+    parser.add_argument("--epochs", type=int, default=22)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--loso", action="store_true", help="hold out each speaker in turn; write no model")
+    parser.add_argument("--write-data", action="store_true", help="also write calibration.npz, test.npz and clips/")
+    options = parser.parse_args()
+    torch.set_num_threads(1)  # more threads gain nothing on layers this small
+    clips = read_clips(options.data)
+    if options.loso:
+        for speaker in sorted({clip.speaker for clip in clips}):
+            print(json.dumps(judge(clips, options, speaker)[1]), flush=True)
+        return
+    net, metrics = judge(clips, options, options.holdout)
+    print(json.dumps(metrics))
+    options.out.mkdir(parents=True, exist_ok=True)
+    export(net, options.out / "model.onnx")
+    (options.out / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
+    if options.write_data:
+        write_data(clips, options.holdout, options.out)
+
+
+if __name__ == "__main__":
+    main()

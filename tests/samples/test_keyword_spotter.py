@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import json
+import re
+import wave
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from numpy.typing import NDArray
+
+from edgehybrid.errors import DataError
+
+WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+
+
+@pytest.fixture(scope="session")
+def features(import_sample: Callable[[str, str], ModuleType]) -> ModuleType:
+    return import_sample("keyword_spotter", "features")
+
+
+@pytest.fixture(scope="module")
+def session(keyword_spotter: Path) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(keyword_spotter / "model.onnx", options, providers=["CPUExecutionProvider"])
+
+
+def _write_wav(path: Path, *, rate_hz: int = 8000, width: int = 2, channels: int = 1, frames: int = 4000) -> Path:
+    with wave.open(str(path), "wb") as file:
+        file.setframerate(rate_hz)
+        file.setsampwidth(width)
+        file.setnchannels(channels)
+        file.writeframes(bytes(frames * width * channels))
+    return path
+
+
+def _tone(hz: float, samples: int = 4000) -> NDArray[np.float32]:
+    return (0.5 * np.sin(2 * np.pi * hz * np.arange(samples) / 8000)).astype(np.float32)
+
+
+@pytest.mark.parametrize("samples", [1, 199, 200, 4000, 40000])
+def test_features_fit_the_model(features: ModuleType, samples: int) -> None:
+    """A clip of any length becomes finite float32 [96, 40], the same each time."""
+    first, second = (features.features(_tone(440, samples)) for _ in range(2))
+
+    assert (96, 40) == first.shape
+    assert np.float32 == first.dtype
+    assert np.isfinite(first).all()
+    np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize("hz", [300, 1000, 2500])
+def test_a_tone_is_loudest_in_its_own_band(features: ModuleType, hz: float) -> None:
+    """The band that holds most energy of a tone is the one whose filter is highest at that frequency."""
+    own = int(features.mel_filters()[round(hz / 8000 * 256)].argmax())
+
+    assert abs(own - int(features.log_mel(_tone(hz)).mean(axis=0).argmax())) <= 1
+
+
+def test_normalized_rows_have_mean_0_and_deviation_1(features: ModuleType) -> None:
+    """The loudness of the recording does not reach the model."""
+    rows = features.normalize(features.log_mel(_tone(440) + _tone(1500)))
+
+    assert 0 == pytest.approx(float(rows.mean()), abs=1e-4)
+    assert 1 == pytest.approx(float(rows.std()), abs=1e-3)
+
+
+def test_silence_gives_finite_features(features: ModuleType) -> None:
+    """A clip without any sound divides by no zero."""
+    assert np.isfinite(features.features(np.zeros(4000, dtype=np.float32))).all()
+
+
+def test_a_stream_sees_the_rows_of_the_whole(features: ModuleType) -> None:
+    """Rows made from a later stretch equal those that the whole clip has there, so that a stream can go on from it."""
+    sound = _tone(440) * np.linspace(0, 1, 4000, dtype=np.float32)
+
+    np.testing.assert_allclose(features.log_mel(sound)[10:], features.log_mel(sound[800:]), atol=1e-5)
+
+
+@pytest.mark.parametrize("wrong", [{"rate_hz": 16000}, {"width": 1}, {"channels": 2}])
+def test_a_wav_that_the_model_cannot_hear_is_refused(
+    features: ModuleType, tmp_path: Path, wrong: dict[str, int]
+) -> None:
+    """Another rate, width or number of channels is an error whose fix is the command that converts the file."""
+    with pytest.raises(DataError, match="the model hears 8000 Hz, 16 bit, 1") as caught:
+        features.read_wav(_write_wav(tmp_path / "in.wav", **wrong))
+
+    assert "ffmpeg" in caught.value.fix
+
+
+@pytest.mark.parametrize("content", [b"", b"RIFF", b"ID3 this is no wav file", b"RIFF\x24\x00\x00\x00WAVEjunk"])
+def test_what_is_no_wav_is_refused(features: ModuleType, tmp_path: Path, content: bytes) -> None:
+    """An empty, truncated or foreign file is named as no wav file."""
+    path = tmp_path / "in.wav"
+    path.write_bytes(content)
+
+    with pytest.raises(DataError, match="is not a PCM wav file"):
+        features.read_wav(path)
+
+
+def test_a_missing_wav_is_refused(features: ModuleType, tmp_path: Path) -> None:
+    """A path that leads nowhere is said so."""
+    with pytest.raises(DataError, match="cannot be read: No such file"):
+        features.read_wav(tmp_path / "none.wav")
+
+
+def test_a_wav_without_sound_is_refused(features: ModuleType, tmp_path: Path) -> None:
+    """No sample, no features: neither from a file nor from an array."""
+    with pytest.raises(DataError, match="holds no sound"):
+        features.read_wav(_write_wav(tmp_path / "in.wav", frames=0))
+    with pytest.raises(DataError, match="sound is empty"):
+        features.log_mel(np.zeros(0, dtype=np.float32))
+
+
+def test_the_model_is_the_hybrid_that_it_claims_to_be(keyword_spotter: Path) -> None:
+    """One small valid file without external data: convolutions, one GRU, two attention softmaxes, a free batch axis."""
+    path = keyword_spotter / "model.onnx"
+    model = onnx.load(path, load_external_data=False)
+    ops = Counter(node.op_type for node in model.graph.node)
+
+    onnx.checker.check_model(model, full_check=True)
+    assert path.stat().st_size < 2_000_000
+    assert not any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in model.graph.initializer)
+    assert (5, 1, 2) == (ops["Conv"], ops["GRU"], ops["Softmax"])
+    assert ["x"] == [value.name for value in model.graph.input]
+    assert ["y"] == [value.name for value in model.graph.output]
+
+
+def test_the_model_names_no_folder_of_the_computer_it_was_trained_on(keyword_spotter: Path) -> None:
+    """The exporter's stack traces are taken out."""
+    assert b".py" not in (keyword_spotter / "model.onnx").read_bytes()
+
+
+@pytest.mark.parametrize("batch", [1, 5])
+def test_each_row_of_a_batch_is_answered_as_if_alone(
+    session: onnxruntime.InferenceSession, keyword_spotter: Path, batch: int
+) -> None:
+    """The batch axis is free, and rows do not influence each other."""
+    x = np.load(keyword_spotter / "test.npz")["x"][:batch]
+    alone = np.concatenate([session.run(["y"], {"x": row[None]})[0] for row in x])
+
+    np.testing.assert_allclose(session.run(["y"], {"x": x})[0], alone, atol=1e-4)
+
+
+@pytest.mark.parametrize(("name", "count"), [("calibration", 200), ("test", 500)])
+def test_the_data_are_what_the_model_reads(keyword_spotter: Path, name: str, count: int) -> None:
+    """Both files hold finite float32 features and as many clips of each digit as of any other, in at most 2 MB."""
+    path = keyword_spotter / f"{name}.npz"
+    with np.load(path) as data:
+        x, labels = data["x"], data["labels"]
+
+    assert ((count, 96, 40), np.float32, np.int64) == (x.shape, x.dtype, labels.dtype)
+    assert np.isfinite(x).all()
+    assert [count // 10] * 10 == np.bincount(labels).tolist()
+    assert path.stat().st_size <= 2_000_000
+
+
+@pytest.mark.parametrize("name", ["calibration", "test"])
+def test_the_model_is_as_accurate_as_it_says(
+    session: onnxruntime.InferenceSession, keyword_spotter: Path, name: str
+) -> None:
+    """Plain onnxruntime finds the accuracy in metrics.json, within two clips, and the README gives the same figure."""
+    metrics = json.loads((keyword_spotter / "metrics.json").read_text())
+    with np.load(keyword_spotter / f"{name}.npz") as data:
+        x, labels = data["x"], data["labels"]
+    found = float(np.mean(session.run(["y"], {"x": x})[0].argmax(axis=1) == labels))
+
+    assert metrics[f"{name}_accuracy"] == pytest.approx(found, abs=2.5 / len(labels))
+    readme = (keyword_spotter / "README.md").read_text()
+    assert re.search(rf"`{name}\.npz`.*\*\*{metrics[f'{name}_accuracy']:.3f}\*\*", readme)
+
+
+def test_the_clips_say_what_their_names_say(
+    features: ModuleType, session: onnxruntime.InferenceSession, keyword_spotter: Path
+) -> None:
+    """From wav file to word, the way the README shows it."""
+    clips = sorted((keyword_spotter / "clips").glob("say-*.wav"))
+    x = np.stack([features.features(features.read_wav(clip)) for clip in clips])
+    words = [WORDS[i] for i in session.run(["y"], {"x": x})[0].argmax(axis=1)]
+
+    assert 3 == len(clips)
+    assert [clip.stem.removeprefix("say-") for clip in clips] == words
