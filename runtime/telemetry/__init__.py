@@ -1,1 +1,8 @@
 """What the device says about itself, one file per source."""
+
+from edgehybrid.runtime.telemetry.slope import Slope
+from edgehybrid.runtime.telemetry.snapshot import Reading, Snapshot, Trust
+from edgehybrid.runtime.telemetry.source import Source, SourceReport
+from edgehybrid.runtime.telemetry.telemetry import Telemetry
+
+__all__ = ["Reading", "Slope", "Snapshot", "Source", "SourceReport", "Telemetry", "Trust"]
