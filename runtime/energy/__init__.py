@@ -1,1 +1,8 @@
-"""Joules, with the method that found them."""
+"""Joules, always with the method that found them and their uncertainty."""
+
+from edgehybrid.runtime.energy.gauge import Gauge
+from edgehybrid.runtime.energy.meter import Meter
+from edgehybrid.runtime.energy.model import EnergyModel
+from edgehybrid.runtime.energy.values import Joules, Watts
+
+__all__ = ["EnergyModel", "Gauge", "Joules", "Meter", "Watts"]
