@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from os import PathLike, fspath
 from pathlib import Path
 
@@ -10,8 +9,7 @@ from edgehybrid.data.npz import NpzSource
 from edgehybrid.data.reader import ReaderSource
 from edgehybrid.data.samples import Samples
 from edgehybrid.errors import DataError
-
-_FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+from edgehybrid.functions import names_function
 
 
 def open_data(spec: str | PathLike[str], *, labels_key: str | None = "labels") -> Samples:
@@ -24,11 +22,12 @@ def open_data(spec: str | PathLike[str], *, labels_key: str | None = "labels") -
         labels_key: Name of the array of labels; it is no input. ``None``: there are none.
 
     Raises:
+        RequestError: The function cannot be imported.
         DataError: It does not exist, is damaged, holds pickled objects, has no samples or arrays of different length.
     """
     text = fspath(spec)
     source: NpzSource | ReaderSource
-    if _FUNCTION.fullmatch(text) and not Path(text).exists():
+    if names_function(text) and not Path(text).exists():
         source = ReaderSource.open(text, labels_key=labels_key)
     else:
         source = NpzSource.open(Path(text))

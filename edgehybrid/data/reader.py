@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
-import os
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -13,6 +10,7 @@ import numpy as np
 
 from edgehybrid.data.npz import Array, Column
 from edgehybrid.errors import DataError
+from edgehybrid.functions import load_function
 
 _FIRST_AXIS = "The first axis of every array is the samples: give x[None] for one sample."
 _SAME = "Every item must have the same arrays, with the same dtype and shape."
@@ -37,7 +35,8 @@ class ReaderSource:
         """Import ``spec`` and go through it once.
 
         Raises:
-            DataError: It cannot be imported, or gives something else than like dicts of arrays.
+            RequestError: It cannot be imported.
+            DataError: It gives something else than dicts of arrays that are alike.
         """
         make = load_function(spec)
         digest = hashlib.sha256()
@@ -63,28 +62,6 @@ class ReaderSource:
             seen += rows
         if seen != total:
             raise DataError(f"{self.spec} gave {total} samples the first time and {seen} now.", _NEW_READER)
-
-
-def load_function(spec: str) -> Callable[..., object]:
-    """Import ``module:function``; the current folder is searched first.
-
-    Raises:
-        DataError: There is no such module or function.
-    """
-    module_name, _, attribute = spec.partition(":")
-    here = os.getcwd()
-    sys.path.insert(0, here)
-    try:
-        found: object = importlib.import_module(module_name)
-        for part in attribute.split("."):
-            found = getattr(found, part)
-    except (ImportError, AttributeError) as error:
-        raise DataError(f"{spec} cannot be imported ({error}).", f"Is it in {here} or on PYTHONPATH?") from error
-    finally:
-        sys.path.remove(here)
-    if not callable(found):
-        raise DataError(f"{spec} is no function, but a {type(found).__name__}.", "Give module:function.")
-    return found
 
 
 def _feeds(reader: object, spec: str, labels_key: str | None) -> Iterator[dict[str, Array]]:
