@@ -36,16 +36,16 @@ def summarize(metric: Metric, scores: Scores, reference_scores: Scores) -> Quali
         raise DataError(f"{n} samples are too few for {metric.name} with an interval.", "Give at least two.")
     value, reference = _value(metric, scores), _value(metric, reference_scores)
     low, high = (0.0, 0.0) if scores is reference_scores else _difference(metric, scores, reference_scores, binary)
-    loss, drop_ci95 = (
-        (reference - value, (-high, -low)) if metric.higher_is_better else (value - reference, (low, high))
-    )
+    drop, drop_low, drop_high = value - reference, low, high
+    if metric.higher_is_better:
+        drop, drop_low, drop_high = reference - value, -high, -low
     return Quality(
         metric=metric.name,
         value=value,
         ci95=_interval(metric, scores, binary),
-        drop=loss + 0.0,  # no negative zero
+        drop=drop + 0.0,  # no negative zero
         n=n,
-        drop_ci95=(drop_ci95[0] + 0.0, drop_ci95[1] + 0.0),
+        drop_ci95=(drop_low + 0.0, drop_high + 0.0),
         higher_is_better=metric.higher_is_better,
     )
 
