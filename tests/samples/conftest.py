@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,30 +10,27 @@ from types import ModuleType
 
 import pytest
 
-SAMPLES = Path(__file__).parents[2] / "samples"
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")
 def keyword_spotter() -> Path:
     """The folder of the sample."""
-    return SAMPLES / "keyword_spotter"
+    return ROOT / "samples" / "keyword_spotter"
 
 
 @pytest.fixture(scope="session")
 def import_sample() -> Callable[[str, str], ModuleType]:
-    """Import a sample's script by path, as ``import_sample("keyword_spotter", "features")``.
+    """Import a sample's script as a user at the root does, as ``import_sample("keyword_spotter", "features")``.
 
-    The samples are no part of the installed package, and the tests do not put the repository on ``sys.path``.
+    The root is on ``sys.path`` for that moment only: there, ``runtime`` and ``exporters`` would be importable too.
     """
 
     def load(sample: str, script: str) -> ModuleType:
-        name = f"samples.{sample}.{script}"
-        if name not in sys.modules:
-            spec = importlib.util.spec_from_file_location(name, SAMPLES / sample / f"{script}.py")
-            if spec is None or spec.loader is None:
-                pytest.fail(f"samples/{sample}/{script}.py cannot be imported")
-            sys.modules[name] = importlib.util.module_from_spec(spec)  # dataclasses look their module up here
-            spec.loader.exec_module(sys.modules[name])
-        return sys.modules[name]
+        sys.path.insert(0, str(ROOT))
+        try:
+            return importlib.import_module(f"samples.{sample}.{script}")
+        finally:
+            sys.path.remove(str(ROOT))
 
     return load

@@ -12,9 +12,12 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from edgehybrid.errors import DataError
+from edgehybrid.errors import DataError, RequestError
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
@@ -22,6 +25,16 @@ WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight",
 @pytest.fixture(scope="session")
 def features(import_sample: Callable[[str, str], ModuleType]) -> ModuleType:
     return import_sample("keyword_spotter", "features")
+
+
+@pytest.fixture(scope="session")
+def augment(import_sample: Callable[[str, str], ModuleType]) -> ModuleType:
+    return import_sample("keyword_spotter", "augment")
+
+
+@pytest.fixture(scope="session")
+def dataset(import_sample: Callable[[str, str], ModuleType]) -> ModuleType:
+    return import_sample("keyword_spotter", "dataset")
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +129,56 @@ def test_a_wav_without_sound_is_refused(features: ModuleType, tmp_path: Path) ->
         features.read_wav(_write_wav(tmp_path / "in.wav", frames=0))
     with pytest.raises(DataError, match="sound is empty"):
         features.log_mel(np.zeros(0, dtype=np.float32))
+
+
+def test_augmented_clips_fit_the_model(augment: ModuleType) -> None:
+    """However short or long the clip, every draw gives finite float32 [96, 40]; the seed alone decides which."""
+    for seed, samples in enumerate([1, 150, 1200, 4000, 20000] * 8):
+        first, second = (augment.augment(_tone(440, samples), np.random.default_rng(seed)) for _ in range(2))
+
+        assert first.shape == (96, 40)
+        assert first.dtype == np.float32
+        assert np.isfinite(first).all()
+        np.testing.assert_array_equal(first, second)
+
+
+def test_augmented_clips_differ(augment: ModuleType) -> None:
+    """One generator gives another speaker each time."""
+    draw = np.random.default_rng(0)
+
+    assert not np.array_equal(*(augment.augment(_tone(440), draw) for _ in range(2)))
+
+
+@given(x=arrays(np.float32, 7, elements=st.floats(-1e3, 1e3, width=32, allow_subnormal=False)), bits=st.integers(1, 22))
+def test_rounding_keeps_the_leading_bits(dataset: ModuleType, x: NDArray[np.float32], bits: int) -> None:
+    """No value moves by more than half of its last kept bit, and a second rounding moves none."""
+    rounded = dataset.round_mantissa(x, bits)
+
+    assert (np.abs(rounded - x) <= np.abs(x) * np.float32(2.0 ** -(bits + 1))).all()
+    np.testing.assert_array_equal(rounded, dataset.round_mantissa(rounded, bits))
+
+
+def test_nobody_is_heard_in_training_and_tested_on(dataset: ModuleType, tmp_path: Path) -> None:
+    """The speaker held out is tested on alone; of the others, takes 0-4 calibrate and the rest train."""
+    _write_wav(tmp_path / "notes_on_this.wav")
+    for speaker in ("ann", "bob"):
+        for take in (4, 5):
+            _write_wav(tmp_path / f"7_{speaker}_{take}.wav")
+    parts = dataset.split(dataset.read_clips(tmp_path), "bob")
+
+    assert [[path.stem for path in (clip.path for clip in part)] for part in parts] == [
+        ["7_ann_5"],
+        ["7_ann_4"],
+        ["7_bob_4", "7_bob_5"],
+    ]
+    with pytest.raises(RequestError, match=r"No recording is of eve\. Hold out one of: ann, bob\."):
+        dataset.split(dataset.read_clips(tmp_path), "eve")
+
+
+def test_a_folder_without_recordings_is_refused(dataset: ModuleType, tmp_path: Path) -> None:
+    """The error says where the recordings are to be had."""
+    with pytest.raises(DataError, match="free-spoken-digit-dataset"):
+        dataset.read_clips(tmp_path)
 
 
 def test_the_model_is_the_hybrid_that_it_claims_to_be(keyword_spotter: Path) -> None:
