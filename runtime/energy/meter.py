@@ -16,10 +16,10 @@ _LOAD_ERROR = 0.1  # relative; ticks of 10 ms, and other processes between two s
 class Meter:
     """Energy of all inferences so far, above what the idle board takes. A value: each method returns the next one.
 
-    Two ways lead to it. The **model** adds up CPU seconds times watts. The **gauge** takes what left the
-    battery, subtracts what the idle board would have taken, and gives the inferences the share that their CPU time has in
-    that of all processes. The gauge can be better only after a long time, when its step is small beside the total; and it
-    counts only while the battery alone feeds the board.
+    Two ways lead to it. The **model** adds up CPU seconds times watts. The **gauge** takes what left the battery,
+    subtracts what the idle board would have taken, and gives the inferences the share that their CPU time has in
+    that of all processes. The gauge can be better only after a long time, when its step is small beside the total;
+    and it counts only while the battery alone feeds the board.
     """
 
     model: EnergyModel
