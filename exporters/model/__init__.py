@@ -1,5 +1,6 @@
 """Load a model; find its families, components and cost."""
 
+from edgehybrid.exporters.model.edit import MICROSOFT, Editor, array_of, attribute
 from edgehybrid.exporters.model.families import Component, find_components, locate
 from edgehybrid.exporters.model.graph import LAYOUT_OPS, Graph, constant
 from edgehybrid.exporters.model.load import Model, load_model
@@ -16,12 +17,16 @@ from edgehybrid.exporters.model.report import ModelReport, describe, inspect_mod
 
 __all__ = [
     "LAYOUT_OPS",
+    "MICROSOFT",
     "ORT_ERRORS",
     "Component",
+    "Editor",
     "Graph",
     "Model",
     "ModelReport",
     "TimeProfile",
+    "array_of",
+    "attribute",
     "constant",
     "describe",
     "find_components",

@@ -1,0 +1,103 @@
+"""Ranges of activations over a data set: streamed, so that memory does not grow with the number of samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from edgehybrid.errors import DataError
+from edgehybrid.exporters.model import ORT_ERRORS, Graph, open_session
+
+BINS = 2048
+Method = Literal["minmax", "percentile"]
+
+
+class RangeCollector:
+    """Smallest and largest value, and a histogram that widens by doubling, of one tensor.
+
+    Minimum and maximum are exact. A percentile is off by at most the width of one bin.
+    """
+
+    def __init__(self) -> None:
+        self.low, self.high = np.inf, -np.inf
+        self._edge = 0.0  # the histogram covers [-edge, edge]
+        self._counts = np.zeros(BINS, dtype=np.int64)
+        self._zeros = 0  # values seen while all of them were zero
+
+    def add(self, values: NDArray[np.generic]) -> None:
+        """Take in one batch; non-finite values count for nothing."""
+        flat = values.astype(np.float64, copy=False).ravel()
+        flat = flat[np.isfinite(flat)]
+        if not flat.size:
+            return
+        self.low, self.high = min(self.low, float(flat.min())), max(self.high, float(flat.max()))
+        reach = max(abs(self.low), abs(self.high))
+        if reach > 0.0 and self._edge == 0.0:
+            self._edge = float(2.0 ** np.ceil(np.log2(reach)))  # a power of two: the order of the batches does not matter
+            self._counts[BINS // 2] += self._zeros
+        while reach > self._edge > 0.0:
+            self._widen()
+        if self._edge == 0.0:
+            self._zeros += flat.size
+        else:
+            self._counts += np.histogram(flat, bins=BINS, range=(-self._edge, self._edge))[0]
+
+    def _widen(self) -> None:
+        half = self._counts.reshape(-1, 2).sum(axis=1)
+        self._counts = np.zeros(BINS, dtype=np.int64)
+        self._counts[BINS // 4 : BINS // 4 + BINS // 2] = half
+        self._edge *= 2.0
+
+    def range(self, method: Method, share: float = 0.9999) -> tuple[float, float]:
+        """Smallest and largest value; for ``percentile`` those that ``share`` of the values lie between."""
+        if not np.isfinite(self.low):
+            return 0.0, 0.0
+        if method == "minmax" or self._edge == 0.0:
+            return self.low, self.high
+        cumulated = np.cumsum(self._counts) / self._counts.sum()
+        tail = (1.0 - share) / 2.0
+        edges = np.linspace(-self._edge, self._edge, BINS + 1)
+        low = edges[int(np.searchsorted(cumulated, tail, side="right"))]
+        high = edges[min(int(np.searchsorted(cumulated, 1.0 - tail, side="left")) + 1, BINS)]
+        return max(self.low, float(low)), min(self.high, float(high))
+
+
+def collect_ranges(
+    graph: Graph,
+    names: Iterable[str],
+    batches: Iterable[Mapping[str, NDArray[np.generic]]],
+    *,
+    method: Method = "minmax",
+) -> dict[str, tuple[float, float]]:
+    """Run ``graph`` over ``batches`` and return the range of each value in ``names``.
+
+    Args:
+        graph: A float graph.
+        names: Values to watch: inputs of the graph, or outputs of its nodes.
+        batches: Feeds; one batch is in memory at a time.
+        method: ``minmax``, or ``percentile`` (cuts off one value in ten thousand, which int8 often likes better).
+
+    Raises:
+        DataError: If a batch does not run.
+    """
+    wanted = tuple(dict.fromkeys(names))
+    inputs = {value.name for value in graph.proto.graph.input}
+    proto = onnx.ModelProto()
+    proto.CopyFrom(graph.proto)
+    made = [name for name in wanted if name not in inputs]
+    del proto.graph.output[:]
+    proto.graph.output.extend(onnx.ValueInfoProto(name=name) for name in made)
+    collectors = {name: RangeCollector() for name in wanted}
+    session = open_session(proto) if made else None
+    for feeds in batches:
+        try:
+            results = session.run(made, dict(feeds)) if session is not None else []
+        except ORT_ERRORS as error:
+            raise DataError(f"The model does not run on the data: {error}.", "Check the shapes of the arrays.") from error
+        for name, array in [*zip(made, results, strict=True), *((n, feeds[n]) for n in wanted if n in feeds)]:
+            collectors[name].add(array)
+    return {name: collector.range(method) for name, collector in collectors.items()}
