@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from edgehybrid.bundle.consistency import require_consistent
 from edgehybrid.bundle.digests import is_sealed, seal
 from edgehybrid.bundle.paths import COPY_AGAIN, NOT_OURS
 from edgehybrid.bundle.schema import SCHEMA, BundleDoc, VariantInfo
@@ -47,7 +48,7 @@ def decode(raw: bytes, where: str) -> BundleDoc:
         where: The bundle's path, for messages.
 
     Raises:
-        BundleError: Damaged, changed, of a newer schema, or not ours.
+        BundleError: Damaged, changed, of a newer schema, at odds with itself, or not ours.
     """
     package = _package(raw, where)
     section = _section(package)
@@ -65,6 +66,7 @@ def decode(raw: bytes, where: str) -> BundleDoc:
         raise BundleError(f"The manifest of {where} is not valid: {error}.", COPY_AGAIN) from error
     if not is_sealed(raw, doc.manifest_sha256):
         raise BundleError(f"{where}/{MANIFEST} was changed since it was written.", COPY_AGAIN)
+    require_consistent(doc)
     _require_same_parts(package, doc, where)
     return doc
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
-from edgehybrid.bundle.consistency import require_consistent
 from edgehybrid.bundle.digests import file_sha256
 from edgehybrid.bundle.draft import Array
 from edgehybrid.bundle.manifest import MANIFEST, decode
@@ -39,7 +38,6 @@ class Bundle:
         """
         root = Path(path)
         doc = decode(_read_manifest(root), str(root))
-        require_consistent(doc)
         require_no_links(root)
         for name, digest in doc.files.items():
             _require_file(root, name, digest if check_files else None)
