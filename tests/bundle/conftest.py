@@ -100,13 +100,13 @@ def make_draft() -> BundleDraft:
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def draft() -> BundleDraft:
-    """A small draft."""
+    """A small draft; frozen, so every test may share it."""
     return make_draft()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def renamed(draft: BundleDraft) -> BundleDraft:
     """The same draft under another name."""
     return replace(draft, bundle=replace(draft.bundle, name="other"))

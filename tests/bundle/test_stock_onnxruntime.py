@@ -22,7 +22,7 @@ def test_stock_onnxruntime_runs_the_reference_with_shared_weights(tmp_path: Path
     context = ort.ModelPackageContext(str(bundle.path))
     selected = context.select_component("main", ort.ModelPackageOptions(ort.SessionOptions()))
     session = selected.create_session()
-    (y,) = session.run(["y"], {k: v for k, v in bundle.golden_inputs(bundle.stage("main")).items()})
+    (y,) = session.run(["y"], bundle.golden_inputs(bundle.stage("main")))
 
     assert "tiny" == info["package_name"]
     assert "portable" == info["layout"]
