@@ -25,13 +25,12 @@ Shapes = tuple[tuple[int, ...], ...]
 
 
 class _Binding:
-    """Buffers for one signature of input shapes; ``home`` is the free list it returns to."""
+    """Buffers for one signature of input shapes."""
 
-    __slots__ = ("home", "inputs", "io", "keep", "outputs")
+    __slots__ = ("inputs", "io", "keep", "outputs")
 
-    def __init__(self, io: Any, home: deque[_Binding]) -> None:
+    def __init__(self, io: Any) -> None:
         self.io = io
-        self.home = home
         self.inputs: list[tuple[str, tuple[int, ...], np.dtype[Any], Array]] = []
         self.outputs: list[tuple[str, Array]] = []
         self.keep: list[Any] = []  # OrtValues: they own the link between buffer and binding
@@ -82,8 +81,9 @@ class OnnxSession:
             DataError: An input is missing, unknown, or has a wrong dtype or shape.
             BackendError: ONNX Runtime failed.
         """
+        free = self._free
         try:
-            binding = self._free.pop()
+            binding = free.pop()
         except IndexError:
             return self._run_any(feeds)
         try:
@@ -101,7 +101,7 @@ class OnnxSession:
         except ORT_ERRORS as error:
             raise run_error(error, self._label) from error
         finally:
-            binding.home.append(binding)
+            free.append(binding)
 
     def _run_any(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Check thoroughly, then run with a binding for these shapes, or unbound."""
@@ -113,7 +113,7 @@ class OnnxSession:
         try:
             binding = pool.pop()
         except IndexError:
-            binding = self._bind(shapes, pool)
+            binding = self._bind(shapes)
         try:
             outputs = self._run_bound(binding, feeds)
         except ORT_ERRORS:  # some models break the output shapes that they declare; unbound tells the true cause
@@ -157,8 +157,8 @@ class OnnxSession:
         plain = all(spec.dtype != "object" for spec in (*self._inputs, *self._outputs))
         return tuple(resolved) if known and plain else None
 
-    def _bind(self, shapes: Shapes, pool: deque[_Binding]) -> _Binding:
-        binding = _Binding(self._session.io_binding(), pool)
+    def _bind(self, shapes: Shapes) -> _Binding:
+        binding = _Binding(self._session.io_binding())
         for spec, shape in zip(self._inputs, shapes, strict=True):
             binding.bind_input(spec, shape)
         for spec, shape in zip(self._outputs, self._output_shapes(shapes) or (), strict=True):

@@ -1,0 +1,95 @@
+"""The engine's books: runs, latencies and joules, and what the controller learns from them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+
+from edgehybrid.points import OperatingPoint
+from edgehybrid.profiles import DeviceProfile
+from edgehybrid.runtime.control import Observation
+from edgehybrid.runtime.energy import EnergyModel, Joules, Meter
+from edgehybrid.runtime.execution import LatencyStats, Ledger, Note
+from edgehybrid.runtime.telemetry import Snapshot
+
+
+class Accounts:
+    """Turns the notes of runs into counters, observations and joules. Not for several threads at once.
+
+    A run's CPU time is taken from its latency and the share of it that the point computed when it was measured. All
+    runs since the last look together never count for more than the process has really used.
+
+    Args:
+        points: The points of the bundle.
+        device: The board; its watts make joules of CPU time.
+        observe: Told of every run.
+    """
+
+    def __init__(
+        self, points: Iterable[OperatingPoint], device: DeviceProfile, observe: Callable[[Observation], None]
+    ) -> None:
+        self._cores = {point.name: _busy_cores(point) for point in points}
+        self._meter = Meter(model=EnergyModel(device))
+        self._ledger = Ledger()
+        self._observe = observe
+        self._waiting_cpu_s = self._waiting_wall_s = 0.0
+        self._used_s = time.process_time()
+
+    def add(self, note: Note) -> None:
+        """Count one run."""
+        self._ledger.add(note)
+        cpu_s = note.latency_s * self._cores[note.point]
+        self._waiting_cpu_s += cpu_s
+        self._waiting_wall_s += note.latency_s
+        energy_j = self._meter.model.inference(cpu_s, note.latency_s).value
+        self._observe(
+            Observation(
+                at_s=note.ended_s, point=note.point, depth=note.depth, latency_s=note.latency_s, energy_j=energy_j
+            )
+        )
+
+    def look(self, snapshot: Snapshot) -> None:
+        """Take a reading of the device into the energy account."""
+        self._settle()
+        self._meter = self._meter.add_snapshot(snapshot)
+
+    def _settle(self) -> None:
+        """Charge the runs since the last look."""
+        used_s = time.process_time()
+        if self._waiting_wall_s > 0:
+            cpu_s = min(self._waiting_cpu_s, used_s - self._used_s)
+            self._meter = self._meter.add_inference(cpu_s, self._waiting_wall_s)
+        self._waiting_cpu_s = self._waiting_wall_s = 0.0
+        self._used_s = used_s
+
+    @property
+    def inferences(self) -> int:
+        """Runs so far."""
+        return sum(self._ledger.points.values())
+
+    @property
+    def points(self) -> Mapping[str, int]:
+        """Runs by point."""
+        return self._ledger.points
+
+    @property
+    def depths(self) -> Mapping[int, int]:
+        """Runs by depth."""
+        return self._ledger.depths
+
+    @property
+    def latency(self) -> LatencyStats:
+        """Latency of the most recent runs."""
+        return self._ledger.latency
+
+    @property
+    def joules(self) -> Joules:
+        """Energy of all runs so far."""
+        self._settle()
+        return self._meter.total
+
+
+def _busy_cores(point: OperatingPoint) -> float:
+    """Return how many cores the point kept busy while it was measured."""
+    wall_ms = point.latency_ms.p50
+    return point.cpu_ms / wall_ms if wall_ms > 0 else 1.0

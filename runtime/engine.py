@@ -1,0 +1,365 @@
+"""The door of the device half: an engine that runs a bundle at the point that the device and the app allow."""
+
+from __future__ import annotations
+
+import enum
+import logging
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime
+from types import TracebackType
+from typing import Self
+
+from edgehybrid.bundle import Bundle
+from edgehybrid.errors import BackendError, EdgeHybridError, RequestError
+from edgehybrid.profiles import DeviceProfile, Policy, detect_device, load_device, load_policy
+from edgehybrid.runtime.accounts import Accounts
+from edgehybrid.runtime.backends import Array, Backend, make_backend
+from edgehybrid.runtime.control import Context, Controller, Decision, Until, seconds_until
+from edgehybrid.runtime.execution import Activator, Note, Plan, Request, Switch, load_plan
+from edgehybrid.runtime.results import Result, Status
+from edgehybrid.runtime.telemetry import Snapshot, Telemetry
+
+_log = logging.getLogger("edgehybrid")
+_JOURNAL = 256
+_MANY_NOTES = 4096
+_now = time.monotonic  # of latencies; the engine's own clock may be a simulator's
+
+
+class Keep(enum.Enum):
+    """Marks an argument that was not given."""
+
+    KEEP = enum.auto()
+
+
+_KEEP = Keep.KEEP
+
+
+class Engine:
+    """Runs a bundle and keeps choosing its operating point.
+
+    Use it in a ``with`` block, from as many threads as you like. A run reads one reference to the active plan and holds
+    no lock; telemetry, decisions and loading happen in two background threads that sleep in between.
+
+    Args:
+        bundle: A bundle, or the path of one.
+        policy: A policy, or the name or path of one.
+        device: A device profile, or the name or path of one; ``None`` recognises the board.
+        deadline_ms: Time that one inference may take.
+        until: End of the mission, so that the battery lasts: ``"18:00"``, seconds from now, or a datetime.
+        root: Where the device's files lie; ``/`` but in tests and simulations.
+        background: Watch the device from a thread of its own. Without, call ``step``.
+        clock: Monotonic clock in seconds, for all but latencies.
+        backends: Back ends by the key that variants name; others come from the registry.
+        start: Point to start with; ``None`` lets the controller choose.
+
+    Raises:
+        BundleError: The bundle is damaged.
+        ProfileError: The policy or the device profile does not validate.
+        RequestError: ``start``, ``until`` or ``deadline_ms`` cannot be.
+        BackendError: No point of the bundle runs on this device; says why for each.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle | str | os.PathLike[str],
+        *,
+        policy: Policy | str | os.PathLike[str] = "balanced",
+        device: DeviceProfile | str | os.PathLike[str] | None = None,
+        deadline_ms: float | None = None,
+        until: Until | None = None,
+        root: str | os.PathLike[str] = "/",
+        background: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+        backends: Mapping[str, Backend] | None = None,
+        start: str | None = None,
+    ) -> None:
+        self._bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
+        self._policy = policy if isinstance(policy, Policy) else load_policy(policy)
+        self._device = _device(device, root)
+        self._clock, self._backends = clock, dict(backends or {})
+        self._context = _first_context(deadline_ms, until, clock)
+        self._telemetry = Telemetry(root, device=self._device, clock=clock)
+        self._controller = Controller(self._bundle.points, self._device, self._policy)
+        self._accounts = Accounts(self._bundle.points, self._device, self._controller.observe)
+        self._notes: deque[Note] = deque()
+        self._lock = threading.Lock()  # of everything that a round changes; a run never waits for it
+        self._pinned: str | None = None
+        self._excluded: Mapping[str, str] = {}
+        self._journal: deque[Switch] = deque(maxlen=_JOURNAL)
+        self._switches = self._faults = 0
+        self._last_fault: str | None = None
+        self._snapshot = self._telemetry.read()
+        self._decision, first = self._first_plan(start)
+        self._activator = Activator(first, self._load, clock, switched=self._note_switch, failed=self._note_failure)
+        self._wake, self._closed = threading.Event(), False
+        self._watcher = threading.Thread(target=self._watch, name="edgehybrid-watch", daemon=True)
+        if background:
+            self._watcher.start()
+
+    def run(self, feeds: Mapping[str, Array]) -> Result:
+        """Run one input.
+
+        Args:
+            feeds: Input name to array, dtype and shape as the model declares them.
+
+        Raises:
+            DataError: An input is missing, unknown, or has a wrong dtype or shape.
+            BackendError: The inference failed, or the engine is closed.
+        """
+        plan = self._activator.plan
+        started = _now()
+        outputs, depth = plan.run(feeds)
+        ended = _now()
+        latency_s = ended - started
+        point = plan.point.name
+        notes = self._notes
+        notes.append(Note(ended, point, depth, latency_s))
+        if len(notes) > _MANY_NOTES:
+            self._count_early()
+        return Result(outputs, point, depth, None, latency_s * 1e3)
+
+    def __call__(self, value: Array) -> Result:
+        """Run one input of a model that has a single input.
+
+        Raises:
+            RequestError: The model has several inputs.
+        """
+        inputs = self._bundle.doc.model.inputs
+        if len(inputs) != 1:
+            names = ", ".join(spec.name for spec in inputs)
+            raise RequestError(f"The model has {len(inputs)} inputs.", f"Call run with a dict of {names}.")
+        return self.run({inputs[0].name: value})
+
+    def stream(self, inputs: Iterable[Mapping[str, Array]]) -> Iterator[Result]:
+        """Run ``inputs`` one after the other and yield their results in order."""
+        for feeds in inputs:
+            yield self.run(feeds)
+
+    def pin(self, point: str | None) -> None:
+        """Run ``point`` from now on, whatever the controller thinks; ``None`` gives it back the choice.
+
+        The switch happens in the background, as every other.
+
+        Raises:
+            RequestError: There is no such point, or it does not work on this device.
+        """
+        if point is not None:
+            self._bundle.point(point)
+            if point in self._excluded:
+                raise RequestError(f"{point} cannot run here: {self._excluded[point]}", "Pin another point.")
+        self._pinned = point
+        self._follow(self._decide_anew())
+
+    def context(
+        self,
+        *,
+        foreground: bool | Keep | None = _KEEP,
+        user_waiting: bool | Keep | None = _KEEP,
+        importance: float | Keep | None = _KEEP,
+        **hints: float | str | bool,
+    ) -> None:
+        """Say what the app knows; what is not given stays as it was, ``None`` takes it back.
+
+        Args:
+            foreground: Whether somebody looks at the app.
+            user_waiting: Whether somebody waits for the answer.
+            importance: Of the inputs to come, 0 to 1.
+            hints: Anything else, kept for policies that ask for it.
+
+        Raises:
+            RequestError: ``importance`` is not between 0 and 1.
+        """
+        if isinstance(importance, (int, float)) and not 0 <= importance <= 1:
+            raise RequestError(f"importance={importance:g} is out of range.", "Pass 0 to 1, or None.")
+        old = self._context
+        self._context = replace(
+            old,
+            foreground=old.foreground if isinstance(foreground, Keep) else foreground,
+            user_waiting=old.user_waiting if isinstance(user_waiting, Keep) else user_waiting,
+            importance=old.importance if isinstance(importance, Keep) else importance,
+            hints={**old.hints, **hints},
+        )
+        self._wake.set()
+
+    def step(self, *, wait: bool = False) -> Decision:
+        """Look at the device, decide, and start the switch; what the background does every few seconds.
+
+        Args:
+            wait: Return only when the chosen point serves. If it does not work here, the next choice is waited for.
+        """
+        decision = self._round()
+        while wait:
+            self._activator.settle()
+            if decision.point == self._activator.plan.point.name or decision.point not in self._excluded:
+                break
+            decision = self._round()
+        return decision
+
+    def status(self) -> Status:
+        """Say what the engine does and why, and what it has done so far."""
+        with self._lock:
+            self._count()
+            return Status(
+                at_s=self._clock(),
+                point=self._activator.plan.point.name,
+                decision=self._decision,
+                pinned=self._pinned,
+                snapshot=self._snapshot,
+                context=self._context,
+                inferences=self._accounts.inferences,
+                points=self._accounts.points,
+                depths=self._accounts.depths,
+                switches=self._switches,
+                excluded=self._excluded,
+                joules=self._accounts.joules,
+                latency=self._accounts.latency,
+                faults=self._faults,
+                last_fault=self._last_fault,
+                device=self._device.name,
+                policy=self._policy.name,
+            )
+
+    @property
+    def bundle(self) -> Bundle:
+        """The bundle that it runs."""
+        return self._bundle
+
+    @property
+    def journal(self) -> tuple[Switch, ...]:
+        """The last switches, oldest first."""
+        return tuple(self._journal)
+
+    def close(self) -> None:
+        """Stop watching, finish a switch that is under way, release the models. May be called twice."""
+        if self._closed:
+            return
+        self._closed = True
+        self._wake.set()
+        if self._watcher.is_alive():
+            self._watcher.join()
+        self._activator.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _watch(self) -> None:
+        """Do a round every few seconds, or at once when woken; nothing in between."""
+        while True:
+            self._wake.wait(self._policy.switching.interval_s)
+            self._wake.clear()
+            if self._closed:
+                return
+            try:
+                self._activator.settle(0)  # raises what stopped the worker
+                self._round()
+            except Exception as error:  # noqa: BLE001  # the loop's last guard: the app must go on
+                _log.exception("the engine could not look at the device; it serves on at its point")
+                self._faults += 1
+                self._last_fault = _words(error)
+
+    def _round(self) -> Decision:
+        with self._lock:
+            self._count()
+            self._snapshot = self._telemetry.read()
+            self._accounts.look(self._snapshot)
+        decision = self._decide_anew()
+        self._follow(decision)
+        return decision
+
+    def _decide_anew(self) -> Decision:
+        with self._lock:
+            self._decision = self._decide(self._snapshot)
+            return self._decision
+
+    def _decide(self, snapshot: Snapshot) -> Decision:
+        decision = self._controller.decide(snapshot, self._context, excluded=self._excluded)
+        pinned = self._pinned
+        if pinned is None:
+            return decision
+        if pinned in self._excluded:
+            present = self._activator.plan.point.name
+            why = f"pinned to {pinned}, which cannot run here ({self._excluded[pinned]}): {present} stays"
+            return replace(decision, point=present, reason=why, guard=None)
+        return replace(decision, point=pinned, reason=f"pinned to {pinned} by the app", guard=None)
+
+    def _follow(self, decision: Decision) -> None:
+        """Ask for the decided point, also when it serves already but another one is on its way."""
+        if decision.point != self._activator.plan.point.name or self._activator.busy:
+            self._activator.request(Request(point=decision.point, reason=decision.reason))
+
+    def _count(self) -> None:
+        """Move the notes of the hot path into the accounts; under the lock."""
+        wall = self._clock is time.monotonic
+        notes = self._notes
+        for _ in range(len(notes)):
+            note = notes.popleft()
+            self._accounts.add(note if wall else note._replace(ended_s=self._clock()))
+
+    def _count_early(self) -> None:
+        """Keep memory bounded when nobody looks for long; never waits."""
+        if self._lock.acquire(blocking=False):
+            try:
+                self._count()
+            finally:
+                self._lock.release()
+
+    def _first_plan(self, start: str | None) -> tuple[Decision, Plan]:
+        if start is not None:
+            plan = self._load(self._bundle.point(start).name)
+            return Decision(at_s=self._snapshot.at_s, point=start, reason=f"started at {start} by the app"), plan
+        while len(self._excluded) < len(self._bundle.points):
+            decision = self._decide(self._snapshot)
+            try:
+                return decision, self._load(decision.point)
+            except EdgeHybridError as error:
+                self._excluded = {**self._excluded, decision.point: str(error)}
+        reasons = " ".join(f"{name}: {why}" for name, why in self._excluded.items())
+        raise BackendError(f"No point of {self._bundle.path.name} runs here. {reasons}", "Export it for this device.")
+
+    def _load(self, name: str) -> Plan:
+        return load_plan(self._bundle, self._bundle.point(name), self._policy.execution, self._backend)
+
+    def _backend(self, name: str) -> Backend:
+        if name not in self._backends:
+            self._backends[name] = make_backend(name)
+        return self._backends[name]
+
+    def _note_switch(self, switch: Switch) -> None:
+        self._switches += 1
+        self._journal.append(switch)
+        _log.info("%s -> %s: %s", switch.source, switch.target, switch.reason)
+
+    def _note_failure(self, request: Request, error: Exception) -> None:
+        self._excluded = {**self._excluded, request.point: _words(error)}
+        _log.warning("%s is excluded: %s", request.point, _words(error))
+        self._wake.set()  # choose again at once
+
+
+def _words(error: Exception) -> str:
+    """Say what an error says; a foreign one with its kind."""
+    return str(error) if isinstance(error, EdgeHybridError) else f"{type(error).__name__}: {error}"
+
+
+def _device(device: DeviceProfile | str | os.PathLike[str] | None, root: str | os.PathLike[str]) -> DeviceProfile:
+    if isinstance(device, DeviceProfile):
+        return device
+    return detect_device(root) if device is None else load_device(device)
+
+
+def _first_context(deadline_ms: float | None, until: Until | None, clock: Callable[[], float]) -> Context:
+    if deadline_ms is not None and not deadline_ms > 0:
+        raise RequestError(f"deadline_ms={deadline_ms:g} cannot be kept.", "Pass more than 0, or None.")
+    return Context(
+        deadline_s=None if deadline_ms is None else deadline_ms / 1e3,
+        until_s=None if until is None else clock() + seconds_until(until, datetime.now().astimezone()),
+    )

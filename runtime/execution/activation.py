@@ -1,0 +1,153 @@
+"""Switching: the next plan is made ready beside the one that serves, then takes its place between two inferences."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+
+from edgehybrid.errors import EdgeHybridError
+from edgehybrid.runtime.execution.memory import find_trim
+from edgehybrid.runtime.execution.plan import ClosedPlan, Plan
+
+_GRACE_LATENCIES = 4.0
+_MAX_GRACE_S = 0.25
+
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Switch:
+    """A switch that took place; ``ready_s`` is how long the new plan took to load, warm up and pass its test."""
+
+    at_s: float
+    source: str
+    target: str
+    reason: str
+    ready_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A wish to run another point."""
+
+    point: str
+    reason: str
+
+
+class Activator:
+    """Holds the plan that serves, and replaces it on request.
+
+    ``plan`` is one reference, assigned whole: a run that read it before a switch finishes on the old plan, the next one
+    starts on the new. The old plan is released by the worker, a little after its last run, not by a serving thread.
+
+    Args:
+        first: The plan that serves at the start.
+        load: Makes a plan by the name of its point.
+        clock: Monotonic clock of the journal.
+        switched: Called after every switch, on the worker thread.
+        failed: Called with the request and the error when a plan could not be made ready; the present one serves on.
+    """
+
+    def __init__(
+        self,
+        first: Plan,
+        load: Callable[[str], Plan],
+        clock: Clock,
+        *,
+        switched: Callable[[Switch], None],
+        failed: Callable[[Request, Exception], None],
+    ) -> None:
+        self.plan = first
+        self._load, self._clock, self._switched, self._failed = load, clock, switched, failed
+        self._trim = find_trim()
+        self._lock = threading.Lock()  # of the two fields below; never held while a model loads or runs
+        self._pending: Request | None = None
+        self._work: Future[None] | None = None
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="edgehybrid-switch")
+
+    def request(self, request: Request) -> None:
+        """Ask for a point; the newest request wins over those that still wait."""
+        with self._lock:
+            self._pending = request
+            if self._work is None or self._work.done():
+                self._work = self._worker.submit(self._serve)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is waiting or at work."""
+        with self._lock:
+            return self._work is not None and not self._work.done()
+
+    def settle(self, timeout_s: float | None = None) -> bool:
+        """Wait until no request is waiting or at work; tell whether that came in time.
+
+        Raises:
+            Exception: Whatever unforeseen stopped the worker.
+        """
+        with self._lock:
+            work = self._work
+        if work is None:
+            return True
+        if work not in wait([work], timeout_s).done:
+            return False
+        with self._lock:
+            self._work = None if self._work is work else self._work  # an error is told once
+        work.result()
+        return True
+
+    def close(self) -> None:
+        """Finish the request at work, if there is one, and release the plan; runs from now on raise BackendError."""
+        with self._lock:
+            self._pending = None
+        self._worker.shutdown(wait=True)
+        point = self.plan.point
+        self.plan = ClosedPlan(point=point, stages=(), inputs=(), outputs=())
+        self._trim()
+
+    def _serve(self) -> None:
+        """Serve requests until none is left."""
+        while True:
+            with self._lock:
+                request, self._pending = self._pending, None
+                if request is None:
+                    self._work = None
+                    return
+            self._switch(request)
+
+    def _switch(self, request: Request) -> None:
+        old = self.plan
+        if request.point == old.point.name:
+            return
+        started = time.monotonic()
+        try:
+            new = self._load(request.point)
+        except EdgeHybridError as error:
+            self._failed(request, error)
+            return
+        except Exception as error:
+            self._failed(request, error)
+            raise  # nobody foresaw it: whoever settles is told
+        if self._outdated(request):
+            return
+        self.plan = new
+        ready_s = time.monotonic() - started
+        self._switched(
+            Switch(
+                at_s=self._clock(),
+                source=old.point.name,
+                target=new.point.name,
+                reason=request.reason,
+                ready_s=ready_s,
+            )
+        )
+        # Runs that began on the old plan end meanwhile, so that its release is paid for here and not by them.
+        time.sleep(min(_GRACE_LATENCIES * old.point.latency_ms.p95 / 1e3, _MAX_GRACE_S))
+        del old, new
+        self._trim()
+
+    def _outdated(self, request: Request) -> bool:
+        with self._lock:
+            return self._pending is not None and self._pending.point != request.point

@@ -1,0 +1,79 @@
+"""What the engine gives back: a result for every run, a status for whoever asks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from edgehybrid.runtime.backends import Array
+from edgehybrid.runtime.control import Context, Decision
+from edgehybrid.runtime.energy import Joules
+from edgehybrid.runtime.execution import LatencyStats
+from edgehybrid.runtime.telemetry import Snapshot
+
+
+class Result(NamedTuple):
+    """One inference. A tuple, since a frozen dataclass would take half a microsecond longer on every run.
+
+    Attributes:
+        outputs: Output name to array; they belong to the caller.
+        point: The operating point that ran.
+        depth: How many stages ran.
+        confidence: Score of the exit that answered, 0 to 1; ``None`` without exits.
+        latency_ms: From taking the inputs to having the outputs, in milliseconds.
+    """
+
+    outputs: dict[str, Array]
+    point: str
+    depth: int
+    confidence: float | None
+    latency_ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """The engine at one moment.
+
+    Attributes:
+        at_s: When, on the engine's clock.
+        point: The point that serves now.
+        decision: The last decision; while its point is being made ready, ``point`` is still the old one.
+        pinned: The point that the app pinned; ``None`` when the controller chooses.
+        snapshot: What the device said last.
+        context: What the app said.
+        inferences: Finished runs.
+        points: Runs by point.
+        depths: Runs by depth.
+        switches: Switches that took place.
+        excluded: Points that do not work on this device, and why.
+        joules: Energy of all runs so far, with its method.
+        latency: Latency of the most recent runs.
+        faults: Rounds of the background loop that ended in an error that nobody foresaw.
+        last_fault: The last such error, in words.
+        device: Name of the device profile.
+        policy: Name of the policy.
+    """
+
+    at_s: float
+    point: str
+    decision: Decision
+    pinned: str | None
+    snapshot: Snapshot
+    context: Context
+    inferences: int
+    points: Mapping[str, int]
+    depths: Mapping[int, int]
+    switches: int
+    excluded: Mapping[str, str]
+    joules: Joules
+    latency: LatencyStats
+    faults: int
+    last_fault: str | None
+    device: str
+    policy: str
+
+    @property
+    def reason(self) -> str:
+        """Why the decision was taken."""
+        return self.decision.reason
