@@ -26,7 +26,7 @@ from edgehybrid.tensors import TensorSpec
 
 X = TensorSpec(name="x", dtype="float32", shape=("batch", 4))
 Y = TensorSpec(name="y", dtype="float32", shape=("batch", 300))
-WEIGHTS: NDArray[np.float32] = (np.arange(1200, dtype=np.float32).reshape(4, 300) % 17) / 17
+WEIGHTS: NDArray[np.float32] = (np.arange(1200).reshape(4, 300) % 17 / 16).astype(np.float32)  # exact in binary
 GOLDEN_X: NDArray[np.float32] = np.array([[1, 2, 3, 4], [0, -1, 0.5, 2]], dtype=np.float32)
 
 
