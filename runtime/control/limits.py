@@ -122,8 +122,8 @@ def deadline_limit(
     shares = [learned.share_in_time(point, deadline_s) for point in points]
     asked = _first_in_time(points, learned, deadline_s, need, base)
     level = hold(last, asked, _first_in_time(points, learned, deadline_s * _DEADLINE_MARGIN, need, base))
-    if shares[level] < need:  # the ladder is not always quicker downwards
-        level = _first_in_time(points, learned, deadline_s * _DEADLINE_MARGIN, need, base)
+    # The ladder is not always quicker downwards: the level that was held may have become too slow.
+    level = _first_in_time(points, learned, deadline_s, need, level)
     slow = learned.slowdown
     numbers = {"deadline_s": deadline_s, "in_time": shares[level], "slowdown": slow.mean, "slowdown_sigma": slow.sigma}
     if level == base and shares[level] >= need:

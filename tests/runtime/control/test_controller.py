@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from edgehybrid.errors import RequestError
+from edgehybrid.points import OperatingPoint
+from edgehybrid.profiles import Policy
+from edgehybrid.runtime import Context, Controller, Observation, Snapshot
+
+Make = Callable[..., Controller]
+
+
+def test_says_nothing_limits_when_the_device_says_nothing(make_controller: Make) -> None:
+    """With every reading None the best optimized point runs, not the reference."""
+    decision = make_controller().decide(Snapshot(at_s=0))
+    assert ("max", "nothing limits: max", None) == (decision.point, decision.reason, decision.guard)
+
+
+def test_the_reference_runs_only_when_it_is_alone(make_controller: Make, points: tuple[OperatingPoint, ...]) -> None:
+    """Among others it is never chosen; alone it is; with nothing left there is an error."""
+    assert "fp32" == make_controller(points=points[:1]).decide(Snapshot(at_s=0)).point
+    everything_else = [point.name for point in points[1:]]
+    assert "fp32" == make_controller().decide(Snapshot(at_s=0), excluded=everything_else).point
+    with pytest.raises(RequestError, match="excluded"):
+        make_controller().decide(Snapshot(at_s=0), excluded=["fp32", *everything_else])
+    with pytest.raises(RequestError, match="no points"):
+        make_controller(points=())
+
+
+@pytest.mark.parametrize(
+    ("pct", "point", "reason"),
+    [
+        (80, "max", "nothing limits (battery 80 %): max"),
+        (60, "max", "nothing limits (battery 60 %): max"),
+        (59, "high", "battery 59 % is below 60 %: high"),
+        (44, "balanced", "battery 44 % is below 45 %: balanced"),
+        (29, "low", "battery 29 % is below 30 %: low"),
+        (14, "min", "battery 14 % is below 15 %: min"),
+    ],
+)
+def test_battery_bands(make_controller: Make, pct: float, point: str, reason: str) -> None:
+    """The points are spread evenly between the policy's two charges, each with its numbers."""
+    decision = make_controller().decide(Snapshot(at_s=0, battery_pct=pct))
+    assert (point, reason) == (decision.point, decision.reason)
+    assert pct == decision.numbers["battery_pct"]
+
+
+def test_mains_lifts_the_battery_limit(make_controller: Make) -> None:
+    """A nearly empty battery does not matter on mains."""
+    decision = make_controller().decide(Snapshot(at_s=0, battery_pct=3, on_mains=True))
+    assert ("max", "nothing limits (on mains): max") == (decision.point, decision.reason)
+
+
+def test_the_reason_names_where_it_came_from(make_controller: Make) -> None:
+    """A change says from which point; staying does not."""
+    controller = make_controller()
+    controller.decide(Snapshot(at_s=0, battery_pct=90))
+    assert (
+        "battery 34 % is below 45 %: balanced (from max)" == controller.decide(Snapshot(at_s=1, battery_pct=34)).reason
+    )
+    assert "battery 34 % is below 45 %: balanced" == controller.decide(Snapshot(at_s=2, battery_pct=34)).reason
+
+
+def test_going_up_waits_for_the_dwell_time(make_controller: Make) -> None:
+    """Down at once, up only after the policy's 15 s, and the reason says how long that still is."""
+    controller = make_controller()
+    controller.decide(Snapshot(at_s=0, battery_pct=90))
+    assert "min" == controller.decide(Snapshot(at_s=1, battery_pct=10)).point
+    waiting = controller.decide(Snapshot(at_s=6, battery_pct=90))
+    assert ("min", 10.0) == (waiting.point, waiting.numbers["dwell_left_s"])
+    assert "max is allowed, min stays 10 s more" in waiting.reason
+    assert "max" == controller.decide(Snapshot(at_s=16, battery_pct=90)).point
+
+
+def test_a_little_charge_does_not_bring_it_back(make_controller: Make) -> None:
+    """Back up only when the hysteresis of 3 % was regained."""
+    controller = make_controller()
+    assert "high" == controller.decide(Snapshot(at_s=0, battery_pct=59)).point
+    held = controller.decide(Snapshot(at_s=100, battery_pct=62))
+    assert ("high", "battery 62.0 % is not back above 63 %: high") == (held.point, held.reason)
+    assert "max" == controller.decide(Snapshot(at_s=200, battery_pct=63)).point
+
+
+@pytest.mark.parametrize(("temp", "point"), [(74, "max"), (75.5, "high"), (78.8, "min")])
+def test_heat_steps_down_before_throttling(make_controller: Make, temp: float, point: str) -> None:
+    """From 5 °C below the throttling temperature on, and the last point before it is reached."""
+    decision = make_controller().decide(Snapshot(at_s=0, soc_temp_c=temp))
+    assert point == decision.point
+    assert decision.guard is None
+
+
+def test_heating_up_counts_ahead(make_controller: Make) -> None:
+    """A board that heats quickly steps down before it is hot; one that cools does not step further."""
+    rising, falling = make_controller(), make_controller()
+    for second in range(10):
+        hot = rising.decide(Snapshot(at_s=second, soc_temp_c=63.0 + second))
+        cool = falling.decide(Snapshot(at_s=second, soc_temp_c=74.0 - second))
+    assert "max" != hot.point
+    assert "soon" in hot.reason
+    assert "max" == cool.point
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "guard", "says"),
+    [
+        (Snapshot(at_s=0, soc_temp_c=82), "critical-temperature", "82 °C has reached 82 °C"),
+        (Snapshot(at_s=0, throttled=True), "throttled", "firmware"),
+        (Snapshot(at_s=0, under_voltage=True), "under-voltage", "voltage"),
+        (Snapshot(at_s=0, battery_pct=4), "battery-empty", "battery 4 % is below 5 %"),
+        (Snapshot(at_s=0, memory_free_mib=20), "memory", "20 MiB"),
+        (Snapshot(at_s=0, memory_pressure_pct=40), "memory", "40 %"),
+    ],
+)
+def test_guards_force_the_most_economical_point(
+    make_controller: Make, policy: Policy, snapshot: Snapshot, guard: str, says: str
+) -> None:
+    """Each guard acts at once, below the quality floor too, with its name and its numbers."""
+    decision = make_controller(policy=replace(policy, max_drop=0.01)).decide(snapshot)
+    assert ("min", guard) == (decision.point, decision.guard)
+    assert says in decision.reason
+
+
+def test_a_guard_keeps_its_hold_for_the_dwell_time(make_controller: Make) -> None:
+    """After a guard has let go, the dwell time passes before anything better runs."""
+    controller = make_controller()
+    for second in range(30):
+        controller.decide(Snapshot(at_s=second, under_voltage=True))
+    assert "min" == controller.decide(Snapshot(at_s=40)).point
+    assert "max" == controller.decide(Snapshot(at_s=44.5)).point
+
+
+def test_the_quality_floor_holds(make_controller: Make, policy: Policy) -> None:
+    """Below the floor nothing is chosen, however empty the battery; the reason mentions the floor."""
+    decision = make_controller(policy=replace(policy, max_drop=0.01)).decide(Snapshot(at_s=0, battery_pct=10))
+    assert "balanced" == decision.point
+    assert "the last above the quality floor" in decision.reason
+
+
+def test_a_floor_that_nothing_keeps_leaves_the_best(
+    make_controller: Make, policy: Policy, points: tuple[OperatingPoint, ...]
+) -> None:
+    """When every point loses more than allowed, the one that loses least runs."""
+    controller = make_controller(points=points[3:], policy=replace(policy, max_drop=0.0))
+    assert "balanced" == controller.decide(Snapshot(at_s=0, battery_pct=10)).point
+
+
+def test_a_deadline_takes_the_first_point_that_keeps_it(make_controller: Make) -> None:
+    """Latencies of the bundle decide at first, with a reserve for what is not yet known; the numbers are told."""
+    decision = make_controller().decide(Snapshot(at_s=0), Context(deadline_s=0.016))
+    assert "balanced" == decision.point
+    assert "max would keep 16 ms" in decision.reason
+    assert decision.numbers["in_time"] >= 0.95
+
+
+def test_a_deadline_that_nothing_keeps_takes_the_quickest(make_controller: Make) -> None:
+    """The quickest point runs and the reason says how often it will be in time."""
+    decision = make_controller().decide(Snapshot(at_s=0), Context(deadline_s=0.001))
+    assert "min" == decision.point
+    assert "no point keeps 1 ms often enough" in decision.reason
+
+
+def observe(controller: Controller, point: str, latency_s: float, n: int, start_s: float = 0.0) -> None:
+    for i in range(n):
+        controller.observe(Observation(at_s=start_s + i, point=point, depth=1, latency_s=latency_s))
+
+
+def test_a_slow_device_is_learned_from_any_point(make_controller: Make) -> None:
+    """Runs of one point teach about the others: at three times the latency another point keeps the deadline."""
+    controller, context = make_controller(), Context(deadline_s=0.04)
+    assert "max" == controller.decide(Snapshot(at_s=0), context).point
+    observe(controller, "max", 0.06, n=20)
+    decision = controller.decide(Snapshot(at_s=100), context)
+    assert decision.point in ("low", "balanced")
+    assert 3.0 == pytest.approx(decision.numbers["slowdown"], rel=0.1)
+
+
+def test_unknown_points_teach_nothing(make_controller: Make) -> None:
+    """Observations of a point that the bundle does not have change nothing."""
+    controller = make_controller()
+    before = controller.state
+    observe(controller, "turbo", 1.0, n=3)
+    assert before == controller.state
+
+
+def test_the_background_costs_steps(make_controller: Make) -> None:
+    """In the background one step lower; not while somebody waits."""
+    controller = make_controller()
+    assert "high" == controller.decide(Snapshot(at_s=0), Context(foreground=False)).point
+    assert "max" == make_controller().decide(Snapshot(at_s=0), Context(foreground=False, user_waiting=True)).point
+
+
+def test_the_energy_plan_replaces_the_bands(make_controller: Make) -> None:
+    """With an end of the mission, a low charge that lasts is enough, and a high one that does not is not."""
+    until = Context(until_s=3600.0)
+    lasts = Snapshot(at_s=0, battery_pct=20, battery_wh=8.0)
+    assert "max" == make_controller().decide(lasts, until).point
+    controller = make_controller()
+    for i in range(200):  # 20 inferences a second at max: 0.4 W over the idle 2.65 W
+        controller.observe(Observation(at_s=i / 20, point="max", depth=1, latency_s=0.02))
+    decision = controller.decide(Snapshot(at_s=10, battery_pct=90, battery_wh=2.85), until)
+    assert "balanced" == decision.point
+    assert "high needs 2.96 Wh until the end, 2.85 Wh are left" in decision.reason
+
+
+def test_what_the_device_draws_besides_is_measured(make_controller: Make) -> None:
+    """With a power reading the plan counts the display and the radio too, not only the idle board."""
+    controller, until = make_controller(), Context(until_s=3600.0)
+    controller.decide(Snapshot(at_s=0), until)
+    observe(controller, "max", 0.02, n=50)
+    thirsty = Snapshot(at_s=49, battery_wh=4.0, battery_w=6.0)
+    assert "min" == controller.decide(thirsty, until).point
