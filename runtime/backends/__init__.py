@@ -4,5 +4,17 @@ from edgehybrid.runtime.backends.feeds import check_feeds
 from edgehybrid.runtime.backends.onnx import OnnxBackend
 from edgehybrid.runtime.backends.protocol import Array, Backend, LoadRequest, Session
 from edgehybrid.runtime.backends.registry import BACKENDS, make_backend
+from edgehybrid.runtime.backends.survey import BackendReport, survey_backends
 
-__all__ = ["BACKENDS", "Array", "Backend", "LoadRequest", "OnnxBackend", "Session", "check_feeds", "make_backend"]
+__all__ = [
+    "BACKENDS",
+    "Array",
+    "Backend",
+    "BackendReport",
+    "LoadRequest",
+    "OnnxBackend",
+    "Session",
+    "check_feeds",
+    "make_backend",
+    "survey_backends",
+]

@@ -1,8 +1,19 @@
 """What the device says about itself, one file per source."""
 
+from edgehybrid.runtime.telemetry.accelerators import AcceleratorReport, find_accelerators
 from edgehybrid.runtime.telemetry.slope import Slope
 from edgehybrid.runtime.telemetry.snapshot import Reading, Snapshot, Trust
 from edgehybrid.runtime.telemetry.source import Source, SourceReport
 from edgehybrid.runtime.telemetry.telemetry import Telemetry
 
-__all__ = ["Reading", "Slope", "Snapshot", "Source", "SourceReport", "Telemetry", "Trust"]
+__all__ = [
+    "AcceleratorReport",
+    "Reading",
+    "Slope",
+    "Snapshot",
+    "Source",
+    "SourceReport",
+    "Telemetry",
+    "Trust",
+    "find_accelerators",
+]

@@ -1,0 +1,5 @@
+"""``python -m edgehybrid``."""
+
+from edgehybrid.cli import main
+
+main()

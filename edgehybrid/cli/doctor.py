@@ -1,0 +1,107 @@
+"""``edgehybrid doctor``."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from edgehybrid.cli.documents import DoctorDocument
+from edgehybrid.cli.printing import emit_json, json_option, out, prose_table, table
+from edgehybrid.profiles import DeviceProfile, detect_device, load_device
+from edgehybrid.runtime.backends import BackendReport, survey_backends
+from edgehybrid.runtime.telemetry import AcceleratorReport, Snapshot, SourceReport, Telemetry, find_accelerators
+
+_LOOK_S = 0.2  # loads and slopes need two readings
+
+
+@click.command(name="doctor")
+@click.option("--root", default="/", type=click.Path(path_type=Path), help="Where the device's files lie.")
+@click.option("--device", help="Device profile: a name or a file; without, the board is recognised.")
+@json_option
+def command(root: Path, device: str | None, as_json: bool) -> None:
+    """Say which sensors, accelerators and back ends this device has, and how far to trust them."""
+    profile = detect_device(root) if device is None else load_device(device)
+    telemetry = Telemetry(root, device=profile)
+    telemetry.read()
+    time.sleep(_LOOK_S)
+    snapshot = telemetry.read()
+    sources = telemetry.sources()
+    backends, accelerators = survey_backends(), find_accelerators(root)
+    if as_json:
+        emit_json(
+            DoctorDocument(
+                schema=1,
+                device=profile,
+                sources=sources,
+                snapshot=snapshot,
+                accelerators=accelerators,
+                backends=backends,
+            )
+        )
+        return
+    console = out()
+    console.print(f"Device: {profile.title} (profile {profile.name})")
+    console.print(_sensors(sources, snapshot))
+    console.print(_accelerators(accelerators))
+    console.print(_backends(backends))
+    console.print(_limits(profile))
+    for line in _advice(snapshot, profile):
+        console.print(f"• {line}")
+
+
+def _sensors(sources: tuple[SourceReport, ...], snapshot: Snapshot) -> object:
+    rows = []
+    for source in sources:
+        says = ", ".join(f"{name} {_value(snapshot, name)}" for name in source.offers) or "-"
+        rows.append((source.name, source.trust, says, source.path, source.note))
+    return prose_table("Sensors", ("source", "trust", "says now", "from", "note"), rows)
+
+
+def _value(snapshot: Snapshot, name: str) -> str:
+    value = getattr(snapshot, name)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:.0f}" if value >= 1000 else f"{value:.4g}"
+
+
+def _accelerators(found: tuple[AcceleratorReport, ...]) -> object:
+    if not found:
+        return "Accelerators: none found"
+    rows = ((a.name, a.path, a.note) for a in found)
+    return prose_table("Accelerators", ("accelerator", "node", "note"), rows)
+
+
+def _backends(backends: tuple[BackendReport, ...]) -> object:
+    rows = ((b.name, b.version or "-", b.problem or ", ".join(b.providers)) for b in backends)
+    return prose_table("Back ends", ("back end", "version", "offers"), rows)
+
+
+def _limits(profile: DeviceProfile) -> object:
+    power, thermal = profile.power, profile.thermal
+    rows = [
+        ("idle", f"{power.idle_w:g} W"),
+        ("all cores busy", f"{power.busy_w[-1]:g} W"),
+        ("throttles from", f"{thermal.throttle_c:g} °C"),
+        ("critical at", f"{thermal.critical_c:g} °C"),
+    ]
+    return table("What the profile says", ("figure", "value"), rows)
+
+
+def _advice(snapshot: Snapshot, profile: DeviceProfile) -> list[str]:
+    """Say in words what the engine can and cannot do here."""
+    advice = []
+    if snapshot.battery_pct is None and snapshot.on_mains is None:
+        advice.append("No battery is visible: the engine takes this device to be on mains power.")
+    if snapshot.battery_pct is not None and snapshot.battery_w is None:
+        advice.append("The battery gives no power: energy comes from the model, corrected by the gauge's slope.")
+    if snapshot.soc_temp_c is None:
+        advice.append("No thermometer is visible: heat shows only as slower inferences.")
+    if snapshot.cpu_pressure_pct is None:
+        advice.append("No pressure figures (PSI): add psi=1 to the kernel's command line to see contention.")
+    if profile.name == "generic-linux":
+        advice.append(
+            "The board is not known: watts are those of a generic Linux board. Write a profile: --device FILE."
+        )
+    return advice
