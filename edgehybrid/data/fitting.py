@@ -15,7 +15,7 @@ def fits_unbatched(spec: TensorSpec, column: Column) -> bool:
     Raises:
         DataError: The dtype differs, or the shape fits neither way.
     """
-    if column.dtype != spec.dtype:
+    if column.dtype.name != spec.dtype or not column.dtype.isnative:
         raise DataError(
             f"{spec.name!r} is {column.dtype} in the data, the model takes {spec.describe()}.",
             f"Save {spec.name}.astype(np.{spec.dtype}); it is not cast silently, as that could change results.",
@@ -35,6 +35,11 @@ def _fits(want: tuple[int | str, ...], have: tuple[int, ...]) -> bool:
 def _hint(spec: TensorSpec, column: Column) -> str:
     """The numpy line that would make it fit, if there is one: axes in another order, one axis missing or too many."""
     name, want, have = spec.name, spec.shape[1:], column.row
+    if spec.shape and _fits(want, have):
+        return (
+            f"The model takes {spec.shape[0]} samples at once: export it with a free first axis, "
+            f"or save {name}.reshape{(-1, spec.shape[0], *have)}."
+        )
     if len(have) == len(want) and len(have) <= 5:
         for order in permutations(range(len(have))):
             if _fits(want, tuple(have[axis] for axis in order)):

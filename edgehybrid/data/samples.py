@@ -130,7 +130,7 @@ class Samples:
                 "Save one array per model input, under the input's name.",
             )
         unbatched = frozenset(spec.name for spec in specs if fits_unbatched(spec, columns[spec.name]))
-        one_by_one = unbatched or any(spec.shape[0] == 1 for spec in specs)
+        one_by_one = unbatched or any(spec.shape[:1] == (1,) for spec in specs)
         return replace(
             self,
             inputs=tuple(spec.name for spec in specs),
@@ -145,16 +145,22 @@ class Samples:
             RequestError: The model takes fewer at once.
             DataError: An input holds NaN or infinity (names the sample), or the data is damaged.
         """
-        if size < 1 or (self.largest_batch is not None and size > self.largest_batch):
-            raise RequestError(f"A batch of {size} does not fit.", f"This model takes 1 to {self.largest_batch}.")
+        if size < 1:
+            raise RequestError(f"A batch of {size} is none.", "Ask for at least one sample.")
+        if self.largest_batch is not None and size > self.largest_batch:
+            fix = f"Ask for {self.largest_batch} at a time."
+            raise RequestError(f"A batch of {size} does not fit the model's inputs.", fix)
         end = self.count if stop is None else min(stop, self.count)
         names = self.inputs if self.labels_key is None else (*self.inputs, self.labels_key)
         at = start
         for rows in _regrouped(self._pieces(names, start, end, size), size):
             labels = rows.pop(self.labels_key) if self.labels_key is not None else None
             length = len(rows[self.inputs[0]])
-            yield Batch(start=at, feeds={n: a[0] if n in self.unbatched else a for n, a in rows.items()}, labels=labels)
+            yield Batch(start=at, feeds=self._as_fed(rows), labels=labels)
             at += length
+
+    def _as_fed(self, rows: dict[str, Array]) -> dict[str, Array]:
+        return {name: np.asarray(array[0]) if name in self.unbatched else array for name, array in rows.items()}
 
     def _pieces(self, names: tuple[str, ...], start: int, end: int, size: int) -> Iterator[dict[str, Array]]:
         """Rows ``start`` to ``end`` of this part, in pieces of any length up to ``size``."""

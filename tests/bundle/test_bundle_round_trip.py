@@ -81,7 +81,7 @@ def drafts(draw: st.DrawFn, base: BundleDraft) -> BundleDraft:
 
 
 @given(data=st.data())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_what_is_written_is_what_opens(
     data: st.DataObject, draft: BundleDraft, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

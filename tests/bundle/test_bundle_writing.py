@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -125,6 +127,42 @@ def test_failure_half_way_leaves_everything_as_it_was(
     assert before == listing(tmp_path)
     if overwrite:
         assert "tiny" == Bundle.open(path).doc.bundle.name
+
+
+def test_failed_replacement_puts_the_old_bundle_back(tmp_path: Path, draft: BundleDraft, renamed: BundleDraft) -> None:
+    """When the last rename fails, the old bundle is back in its place."""
+    write_bundle(draft, tmp_path / "b")
+
+    with pytest.raises(OutputError, match="could not be written: No such file"):
+        write_bundle(renamed, tmp_path / "b", overwrite=True, before_publish=shutil.rmtree)
+
+    assert "tiny" == Bundle.open(tmp_path / "b").doc.bundle.name
+    assert {"b"} == listing(tmp_path)
+
+
+_KILLED = """
+import os, signal, sys
+sys.path.insert(0, sys.argv[1])
+from conftest import make_draft
+from pathlib import Path
+from edgehybrid.bundle import write_bundle
+
+def die(folder):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+write_bundle(make_draft(), Path(sys.argv[2]) / "b", overwrite=True, before_publish=die)
+"""
+
+
+def test_killed_process_leaves_the_old_bundle_whole(tmp_path: Path, renamed: BundleDraft) -> None:
+    """Killed between writing and renaming: the old bundle still opens; the rest is a hidden folder beside it."""
+    write_bundle(renamed, tmp_path / "b")
+
+    done = subprocess.run([sys.executable, "-c", _KILLED, str(Path(__file__).parent), str(tmp_path)], check=False)
+
+    assert -signal.SIGKILL == done.returncode
+    assert "other" == Bundle.open(tmp_path / "b").doc.bundle.name
+    assert {"b"} == {name for name in listing(tmp_path) if not name.startswith(".b.")}
 
 
 def test_two_writers_do_not_mix(tmp_path: Path, draft: BundleDraft, renamed: BundleDraft) -> None:

@@ -131,6 +131,12 @@ def test_memory_is_flat_in_the_number_of_samples(tmp_path: Path, compressed: boo
         (X, {"x": np.zeros((2, 3, 5))}, r"'x' is float64 in the data, .* Save x.astype\(np.float32\)"),
         (X, {"x": np.zeros((2, 5, 3), "f4")}, r"'x' is \[samples, 5, 3\] .* save x.transpose\(0, 2, 1\)"),
         (X, {"x": np.zeros((2, 3, 5, 1), "f4")}, r"an axis too many; save x.squeeze\(3\)"),
+        (X, {"x": np.zeros((2, 3, 5), ">f4")}, r"'x' is >f4 in the data, .* Save x.astype\(np.float32\)"),
+        (
+            TensorSpec(name="x", dtype="float32", shape=(8, 3, 5)),
+            {"x": np.zeros((16, 3, 5), "f4")},
+            r"takes 8 samples at once: .* save x.reshape\(-1, 8, 3, 5\)",
+        ),
         (X, {"x": np.zeros((2, 4, 5), "f4")}, r"\[samples, 4, 5\] in the data, .* The first axis is the samples"),
         (
             TensorSpec(name="x", dtype="float32", shape=("n", 1, 4, 5)),
@@ -157,10 +163,19 @@ def test_free_and_single_batch_axes_fit(tmp_path: Path, axis: int | str, shape: 
 
     assert (1, 3, 5) == next(samples.batches(1)).feeds["x"].shape
     if axis == 1:
-        with pytest.raises(RequestError, match="This model takes 1 to 1"):
+        with pytest.raises(RequestError, match="Ask for 1 at a time"):
             next(samples.batches(2))
     else:
         assert (4, 3, 5) == next(samples.batches(9)).feeds["x"].shape
+
+
+def test_scalar_inputs_get_one_number(tmp_path: Path) -> None:
+    """An input without axes takes one number per sample, as an array of no axes."""
+    samples = open_data(saved(tmp_path / "d.npz", {"gain": np.array([2.0, 3.0])}))
+    samples = samples.check([TensorSpec(name="gain", dtype="float64", shape=())])
+
+    fed = [batch.feeds["gain"] for batch in samples.batches()]
+    assert [(2.0, ()), (3.0, ())] == [(float(array), array.shape) for array in fed if isinstance(array, np.ndarray)]
 
 
 def test_models_without_a_batch_axis_get_one_row(tmp_path: Path) -> None:
