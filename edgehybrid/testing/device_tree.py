@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
-from edgehybrid.errors import RequestError
+from edgehybrid.errors import OutputError, RequestError
 from edgehybrid.testing import device_files as content
 from edgehybrid.testing.device_files import Family, Files
 
@@ -25,12 +26,23 @@ _PARTS: Mapping[str, tuple[str, ...]] = {
 
 
 def write_file(root: Path, path: str, data: bytes) -> None:
-    """Write ``root/path`` at once: a reader sees the old content or the new, never half of it."""
+    """Write ``root/path`` at once: a reader sees the old content or the new, never half of it.
+
+    Raises:
+        OutputError: It cannot be written; nothing half-written stays.
+    """
     target = root / path
-    target.parent.mkdir(parents=True, exist_ok=True)
     fresh = target.with_name(f".{target.name}.new")
-    fresh.write_bytes(data)
-    os.replace(fresh, target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        fresh.write_bytes(data)
+        os.replace(fresh, target)
+    except OSError as error:
+        with suppress(OSError):
+            fresh.unlink(missing_ok=True)
+        raise OutputError(
+            f"{target} cannot be written: {error.strerror}.", "Check the folder and its space."
+        ) from error
 
 
 class DeviceTree:

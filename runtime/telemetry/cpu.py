@@ -60,11 +60,12 @@ class Load:
     fields: tuple[str, ...] = ("cpu_load_pct",)
     _before: Ticks | None = None
     _last: float | None = None
+    _last_s: float = 0.0
 
     def discover(self) -> None:
         """Nothing to look for: the path is fixed."""
 
-    def read(self, at_s: float) -> Mapping[str, Reading]:  # noqa: ARG002  # the protocol's
+    def read(self, at_s: float) -> Mapping[str, Reading]:
         """Read the counters and compare them with those of the sweep before."""
         text = read(f"{self.root}proc/stat")
         now = parse_stat(text.text or "")
@@ -72,13 +73,15 @@ class Load:
             bad = insane("/proc/stat", garbage(text.text)) if text.text else missing("/proc/stat", text.note)
             return {"cpu_load_pct": bad}
         load = load_pct(self._before, now) if self._before is not None else None
-        note = "" if load is not None else "no tick has passed"
         if self._before is None or now.total != self._before.total:
-            self._before = now
-            self._last = load
-        if load is None and self._last is None:
+            self._before, self._last, self._last_s = now, load, at_s
+        if self._last is None:
             return {"cpu_load_pct": missing("/proc/stat", "needs two sweeps")}
-        return {"cpu_load_pct": Reading(value=load if load is not None else self._last, source="/proc/stat", note=note)}
+        if load is None:  # two sweeps within one tick: what the last two said still holds
+            age = at_s - self._last_s
+            old = Reading(value=self._last, source="/proc/stat", trust="stale", age_s=age, note="no tick has passed")
+            return {"cpu_load_pct": old}
+        return {"cpu_load_pct": Reading(value=load, source="/proc/stat")}
 
 
 @dataclass(slots=True, kw_only=True)

@@ -37,7 +37,7 @@ def test_the_promised_devices_and_policies_are_there() -> None:
     boards = ("generic-linux", "raspberry-pi-3b-plus", "raspberry-pi-4b", "raspberry-pi-5", "raspberry-pi-zero-2w")
 
     assert boards == device_names()
-    assert policy_names() == ("balanced", "battery-saver", "performance")
+    assert ("balanced", "battery-saver", "performance") == policy_names()
 
 
 @pytest.mark.parametrize("name", device_names())
@@ -76,7 +76,7 @@ def test_a_users_own_file_works_by_its_path(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     file.write_text(DEVICE)
 
-    assert load_device(str(file)).name == "mine"
+    assert "mine" == load_device(str(file)).name
     assert load_device(file) == load_device(str(file))
 
 
@@ -184,7 +184,7 @@ def test_the_second_place_of_the_model_name_works_too(tmp_path: Path) -> None:
     """Without /proc/device-tree, the firmware folder of sysfs is asked."""
     tree = DeviceTree(tmp_path).write("sys/firmware/devicetree/base/model", "Raspberry Pi 3 Model B Plus Rev 1.3\0")
 
-    assert detect_device(tree.root).name == "raspberry-pi-3b-plus"
+    assert "raspberry-pi-3b-plus" == detect_device(tree.root).name
 
 
 def test_an_unknown_board_is_generic_with_its_own_cores(tmp_path: Path) -> None:
@@ -195,22 +195,22 @@ def test_an_unknown_board_is_generic_with_its_own_cores(tmp_path: Path) -> None:
     tree.write("sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_max_freq", "4200000\n")
     device = detect_device(tree.root)
 
-    assert device.name == "generic-linux"
+    assert "generic-linux" == device.name
     assert (
         device.cpu.name,
         device.cpu.cores,
         device.cpu.max_mhz,
         device.cpu.isa,
     ) == ("Some CPU", 8, 4200.0, ("avx2", "avx512_vnni"))
-    assert len(device.power.busy_w) == 8
-    assert device.memory_mib == 16000
+    assert 8 == len(device.power.busy_w)
+    assert 16000 == device.memory_mib
 
 
 def test_a_longer_model_name_wins(tmp_path: Path) -> None:
     """A Pi 3 Model B is not taken for the Plus."""
     tree = DeviceTree(tmp_path).model("Raspberry Pi 3 Model B Rev 1.2").cores(4)
 
-    assert detect_device(tree.root).name == "generic-linux"
+    assert "generic-linux" == detect_device(tree.root).name
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def test_nothing_is_said_before_the_gauge_has_moved_twice() -> None:
     slope = Slope().push(0, 10).push(100, 10).push(200, 9.9)
 
     assert slope.watts() is None
-    assert slope.direction == 0
+    assert 0 == slope.direction
 
 
 def test_direction_follows_the_steps_and_turns_with_them() -> None:
@@ -49,8 +49,8 @@ def test_direction_follows_the_steps_and_turns_with_them() -> None:
     falling = Slope().push(0, 10).push(60, 9.9).push(120, 9.8).push(180, 9.7)
     turned = falling.push(240, 9.8).push(300, 9.9)
 
-    assert falling.direction == 1
-    assert turned.push(360, 10.0).direction == -1
+    assert 1 == falling.direction
+    assert -1 == turned.push(360, 10.0).direction
     assert turned.watts() is not None
 
 

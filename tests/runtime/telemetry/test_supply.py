@@ -84,7 +84,7 @@ def test_a_big_pack_may_give_more_power() -> None:
     raw = {**BATTERY, "POWER_NOW": "50000000"}
 
     assert parse_supply(raw).power_w is None
-    assert parse_supply({**raw, "ENERGY_FULL": "60000000", "ENERGY_NOW": "30000000"}).power_w == 50.0
+    assert 50.0 == parse_supply({**raw, "ENERGY_FULL": "60000000", "ENERGY_NOW": "30000000"}).power_w
 
 
 @pytest.mark.parametrize(("shown", "taken"), [("104", 100.0), ("-1", 0.0), ("0", 0.0), ("100", 100.0)])
@@ -103,7 +103,7 @@ def test_percent_and_a_known_pack_make_energy() -> None:
     raw = {"TYPE": "Battery", "STATUS": "Unknown", "CAPACITY": "50", "VOLTAGE_NOW": "3800000"}
 
     assert parse_supply(raw).wh is None
-    assert parse_supply(raw, pack_wh=10.0).wh == 5.0
+    assert 5.0 == parse_supply(raw, pack_wh=10.0).wh
 
 
 @pytest.mark.parametrize(
