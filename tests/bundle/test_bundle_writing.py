@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -270,3 +270,24 @@ def test_errors_are_ours(tmp_path: Path, draft: BundleDraft) -> None:
 
     with pytest.raises(EdgeHybridError, match=r"No such file or directory \(.*gone.bin\)"):
         write_bundle(replace(draft, stages=(gone,)), tmp_path / "b")
+
+
+@pytest.fixture(params=["size=12k", "size=1m,nr_inodes=8"])
+def small_disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """A file system that is too small from the start, and one that fills up while files are written."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = shutil.which("mount")
+    command = [mount or "mount", "-t", "tmpfs", "-o", request.param, "tmpfs", str(place)]
+    if mount is None or subprocess.run(command, capture_output=True, check=False).returncode != 0:
+        pytest.skip("a small file system cannot be mounted here")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def test_full_disk_leaves_nothing(small_disk: Path, draft: BundleDraft) -> None:
+    """A disk without room, at once or half way, gives both numbers, and nothing is left on it."""
+    with pytest.raises(OutputError, match=r"/b does not fit: it needs \d+ bytes and \d+ bytes are free there"):
+        write_bundle(draft, small_disk / "b")
+
+    assert set() == listing(small_disk)
