@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from operator import itemgetter
+from typing import Any
 
 import numpy as np
 
 _RECENT = 1000
 
+Note = tuple[float, str, int, float]
+"""What a run leaves behind: when it ended (s), its point, its depth, its latency (s).
 
-class Note(NamedTuple):
-    """What a run leaves behind; a tuple, since it is made on every run."""
+A bare tuple, since one is made on every run.
+"""
 
-    ended_s: float
-    point: str
-    depth: int
-    latency_s: float
+_POINT_AND_DEPTH = itemgetter(1, 2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,25 +36,28 @@ class Ledger:
     """Counts runs by point and depth, and keeps the latest latencies. Not for several threads at once."""
 
     def __init__(self) -> None:
-        self._points: Counter[str] = Counter()
-        self._depths: Counter[int] = Counter()
+        self._runs: Counter[tuple[str, int]] = Counter()
         self._recent: deque[float] = deque(maxlen=_RECENT)
 
-    def add(self, note: Note) -> None:
-        """Count one run."""
-        self._points[note.point] += 1
-        self._depths[note.depth] += 1
-        self._recent.append(note.latency_s)
+    def add(self, notes: Sequence[Note]) -> None:
+        """Count runs."""
+        self._runs.update(map(_POINT_AND_DEPTH, notes))
+        self._recent.extend(note[3] for note in notes[-_RECENT:])
+
+    @property
+    def inferences(self) -> int:
+        """Runs so far."""
+        return self._runs.total()
 
     @property
     def points(self) -> Mapping[str, int]:
         """Runs by point."""
-        return dict(self._points)
+        return self._by(0)
 
     @property
     def depths(self) -> Mapping[int, int]:
         """Runs by depth."""
-        return dict(self._depths)
+        return self._by(1)
 
     @property
     def latency(self) -> LatencyStats:
@@ -63,3 +66,9 @@ class Ledger:
             return LatencyStats(n=0)
         p50, p95, p99, worst = np.percentile(np.asarray(self._recent) * 1e3, [50, 95, 99, 100]).tolist()
         return LatencyStats(n=len(self._recent), p50_ms=p50, p95_ms=p95, p99_ms=p99, max_ms=worst)
+
+    def _by(self, part: int) -> dict[Any, int]:
+        counts: dict[Any, int] = {}
+        for key, n in self._runs.items():
+            counts[key[part]] = counts.get(key[part], 0) + n
+        return counts
