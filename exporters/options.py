@@ -1,0 +1,126 @@
+"""What can be asked of an export, and its TOML recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from edgehybrid.errors import OutputError, RequestError
+from edgehybrid.points import LEVELS
+
+Effort = Literal["quick", "standard", "thorough"]
+RECIPE_SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportOptions:
+    """Options of an export; the defaults are what most want.
+
+    Attributes:
+        metric: How quality is measured; ``None`` chooses by labels and outputs. See ``quality.choose_metric``.
+        labels_key: Array of the data that holds the labels.
+        max_drop: Largest loss of quality against float, in the metric's unit; ``None``: 0.05 of a share, a tenth of an
+            error, 15 dB of signal to noise.
+        levels: Most points beside the reference, 1 to 5.
+        device: Name or file of a device profile; ``None``: this machine. Sets the kind of integers and the watts.
+        effort: How long to measure, and how many mixtures to try.
+        threads: Intra-op threads of every candidate.
+        seed: Of everything that is drawn: the split of the data, the order of runs, resampling.
+        calibration: Share of the rows of ``data`` that calibrate when there is no evaluation data of its own.
+        dry_run: Only plan.
+        overwrite: Replace a bundle that is there.
+        shape: Input name to shape, instead of the model's own; a string is a free axis.
+        cache: Keep measurements by content in the user's cache folder.
+    """
+
+    metric: str | None = None
+    labels_key: str = "labels"
+    max_drop: float | None = None
+    levels: int = 4
+    device: str | None = None
+    effort: Effort = "standard"
+    threads: int = 1
+    seed: int = 0
+    calibration: float = 0.3
+    dry_run: bool = False
+    overwrite: bool = False
+    shape: Mapping[str, tuple[int | str, ...]] = field(default_factory=dict)
+    cache: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be.
+
+        Raises:
+            RequestError: A value is out of its range.
+        """
+        if self.levels not in LEVELS:
+            raise RequestError(f"--levels {self.levels} is not possible.", f"Choose {min(LEVELS)} to {max(LEVELS)}.")
+        if self.threads < 1:
+            raise RequestError(f"{self.threads} threads cannot run anything.", "Choose 1 or more.")
+        if self.max_drop is not None and not self.max_drop >= 0:
+            raise RequestError(f"A largest loss of {self.max_drop} is not possible.", "Give 0 or more.")
+        if not 0.0 < self.calibration < 1.0:
+            raise RequestError(f"{self.calibration} is no share of the data.", "Give a number between 0 and 1.")
+        if self.effort not in ("quick", "standard", "thorough"):
+            raise RequestError(f"There is no effort {self.effort!r}.", "Choose quick, standard or thorough.")
+
+
+_NOT_IN_RECIPE = frozenset({"dry_run", "overwrite", "cache"})  # they belong to one call, not to the model
+
+
+def save_recipe(options: ExportOptions, path: str | Path) -> None:
+    """Write ``options`` as a TOML recipe; equal options give equal bytes.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
+    values = {name: value for name, value in asdict(options).items() if name not in _NOT_IN_RECIPE and value is not None}
+    if not values["shape"]:
+        del values["shape"]
+    lines = ["# edgehybrid export --recipe THIS.toml", f"schema = {RECIPE_SCHEMA}"]
+    shapes = values.pop("shape", {})
+    lines += [f"{name} = {_toml(value)}" for name, value in values.items()]
+    if shapes:
+        lines += ["", "[shape]", *(f"{_toml(name)} = {_toml(list(shape))}" for name, shape in shapes.items())]
+    try:
+        Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"The recipe {path} cannot be written: {error.strerror}.", "Choose another place.") from error
+
+
+def load_recipe(path: str | Path, **overrides: Any) -> ExportOptions:
+    """Read a recipe; ``overrides`` (what the command line says) count more.
+
+    Raises:
+        RequestError: It does not exist, is no TOML, names an option that does not exist or gives it a wrong value.
+    """
+    try:
+        raw = msgspec.toml.decode(Path(path).read_bytes())
+    except OSError as error:
+        raise RequestError(f"The recipe {path} cannot be read: {error.strerror}.", "Check the path.") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise RequestError(f"The recipe {path} is no valid TOML: {error}.", "Make one with --save-recipe.") from error
+    schema = raw.pop("schema", RECIPE_SCHEMA)
+    known = {item.name for item in fields(ExportOptions)} - _NOT_IN_RECIPE
+    if not isinstance(schema, int) or schema > RECIPE_SCHEMA:
+        raise RequestError(f"The recipe {path} is of schema {schema}; this version knows {RECIPE_SCHEMA}.", "Upgrade edgehybrid.")
+    if unknown := sorted(set(raw) - known):
+        raise RequestError(f"The recipe {path} names {unknown[0]!r}, which is no option.", f"Options: {', '.join(sorted(known))}.")
+    try:
+        return msgspec.convert({**raw, **overrides}, ExportOptions)
+    except msgspec.ValidationError as error:
+        raise RequestError(f"The recipe {path} does not validate: {error}.", "Correct that value.") from error
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_toml(item) for item in value)}]"
+    if isinstance(value, str):
+        return msgspec.json.encode(value).decode()  # a JSON string is a TOML string
+    return repr(value)

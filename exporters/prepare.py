@@ -1,0 +1,118 @@
+"""What an export needs before it tries anything: model, data, metric, target."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from os import PathLike
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgehybrid.data import Samples, open_data, split
+from edgehybrid.errors import DataError, ModelError
+from edgehybrid.exporters.model import (
+    Component,
+    Model,
+    ModelReport,
+    describe,
+    find_components,
+    load_model,
+    synthetic_feeds,
+    trace,
+)
+from edgehybrid.exporters.options import ExportOptions
+from edgehybrid.exporters.rewrites import Probes
+from edgehybrid.profiles import DeviceProfile, detect_device, load_device
+from edgehybrid.quality import Metric, choose_metric
+
+_PROBE_LENGTHS = (2, 3)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """Checked inputs of an export."""
+
+    model: Model
+    components: tuple[Component, ...]
+    report: ModelReport
+    calibration: Samples
+    evaluation: Samples
+    metric: Metric
+    device: DeviceProfile
+    probes: Probes
+
+
+def prepare(
+    model: str | PathLike[str], data: str | PathLike[str], eval_data: str | PathLike[str] | None, options: ExportOptions
+) -> Prepared:
+    """Load and check everything, so that nothing is found wrong after minutes of work.
+
+    Raises:
+        ModelError: The model cannot be used.
+        DataError: The data does not fit it.
+        ProfileError: The device profile does not validate.
+        RequestError: An option does not fit.
+    """
+    loaded = load_model(str(model), options.shape)
+    device = detect_device() if options.device is None else load_device(options.device)
+    everything = open_data(data, labels_key=options.labels_key).check(loaded.inputs)
+    if eval_data is None:
+        calibration, evaluation = split(everything, calibration=options.calibration, seed=options.seed)
+    else:
+        calibration = everything
+        evaluation = open_data(eval_data, labels_key=options.labels_key).check(loaded.inputs)
+    metric = choose_metric(
+        options.metric,
+        outputs=loaded.outputs,
+        has_labels=evaluation.has_labels,
+        label_dtype=evaluation.label_dtype,
+    )
+    _try_data(loaded, calibration)
+    components = find_components(loaded.graph)
+    return Prepared(
+        model=loaded,
+        components=components,
+        report=describe(loaded, components=components),
+        calibration=calibration,
+        evaluation=evaluation,
+        metric=metric,
+        device=device,
+        probes=_probes(loaded, calibration),
+    )
+
+
+def first_feeds(samples: Samples, count: int, size: int = 1) -> tuple[dict[str, NDArray[np.generic]], ...]:
+    """The first ``count`` batches of ``size`` samples."""
+    return tuple(batch.feeds for batch in islice(samples.batches(size), count))
+
+
+def calibration_batches(samples: Samples, size: int = 8) -> Iterator[dict[str, NDArray[np.generic]]]:
+    """All samples, as many at a time as the model takes, at most ``size``."""
+    for batch in samples.batches(min(size, samples.largest_batch or size)):
+        yield batch.feeds
+
+
+def _try_data(model: Model, samples: Samples) -> None:
+    feeds = first_feeds(samples, 1)[0]
+    try:
+        trace(model.graph, feeds, [output.name for output in model.outputs])
+    except ModelError as error:
+        raise DataError(f"The model does not run on the first sample: {error.what}", "Check the shapes of the arrays.") from error
+
+
+def _probes(model: Model, samples: Samples) -> Probes:
+    """Two batches of different length from the data; none if the model takes one sample at a time."""
+    if samples.largest_batch is not None:
+        return Probes()
+    found: list[dict[str, NDArray[np.generic]]] = []
+    for size in _PROBE_LENGTHS:
+        batch = first_feeds(samples, 1, size)[0] if samples.count >= size else None
+        feeds = batch or synthetic_feeds(model.inputs, size)
+        try:
+            trace(model.graph, feeds, [output.name for output in model.outputs])
+        except ModelError:
+            return Probes()  # the batch is no free axis after all
+        found.append(feeds)
+    return Probes(first=found[0], second=found[1])

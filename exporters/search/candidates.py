@@ -1,0 +1,133 @@
+"""Which candidates to try for a model: a small, fixed set of mixtures, by what the model holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from edgehybrid.bundle import Family, Untouched
+from edgehybrid.exporters.model import Component, Graph
+from edgehybrid.exporters.options import Effort
+from edgehybrid.exporters.precision import Method, Ranges, Setting, Target, quantize
+from edgehybrid.points import REFERENCE
+
+OPTIMIZED = "fp32-opt"
+
+_FAMILIES: tuple[Family, ...] = ("convolution", "attention", "dense", "recurrent", "trees")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A candidate before it is built: family (or component) to scheme, and the calibration it wants."""
+
+    name: str
+    recipe: Mapping[str, str]
+    method: Method = "minmax"
+    threads: int | None = None
+
+    def describe(self) -> str:
+        """Say it as a person would: ``convolution w8a8, attention w8-dyn``."""
+        return ", ".join(f"{family} {scheme}" for family, scheme in self.recipe.items()) or "float"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A graph that could become an operating point.
+
+    ``schemes`` says what each component really is in; ``untouched`` what the plan wanted and could not have.
+    """
+
+    name: str
+    graph: Graph
+    plan: Plan
+    schemes: Mapping[str, str]
+    untouched: tuple[Untouched, ...] = ()
+    threads: int = 1
+
+
+def _every(scheme: str) -> dict[str, str]:
+    return dict.fromkeys(_FAMILIES, scheme)
+
+
+PLANS: Sequence[Plan] = (
+    Plan(name="w8", recipe=_every("w8")),
+    Plan(name="w8-dyn", recipe=_every("w8-dyn")),
+    Plan(name="w8a8", recipe=_every("w8a8")),
+    Plan(name="conv-w8a8", recipe={"convolution": "w8a8"}),
+    Plan(name="conv-w8a8+w8", recipe={**_every("w8"), "convolution": "w8a8"}),
+    Plan(name="dense-w8-dyn+w8", recipe={**_every("w8"), "attention": "w8-dyn", "dense": "w8-dyn"}),
+    Plan(
+        name="conv-w8a8+dense-w8-dyn+w8",
+        recipe={"convolution": "w8a8", "attention": "w8-dyn", "dense": "w8-dyn", "recurrent": "w8", "trees": "w8"},
+    ),
+    Plan(name="w8a8+w8", recipe={**_every("w8a8"), "recurrent": "w8"}),
+)
+"""The mixtures that are tried; those that come out equal for a model are tried once."""
+
+
+def plans(components: Sequence[Component], effort: Effort) -> tuple[Plan, ...]:
+    """Narrow the table to what differs for these components; ``thorough`` adds another calibration and two threads."""
+    present = [family for family in _FAMILIES if any(component.family == family for component in components)]
+    table = list(PLANS)
+    if effort == "thorough":
+        table += [replace(p, name=f"{p.name}-p9999", method="percentile") for p in PLANS if "w8a8" in p.recipe.values()]
+        table += [replace(p, name=f"{p.name}-2t", threads=2) for p in (*PLANS, Plan(name=OPTIMIZED, recipe={}))]
+    seen: set[tuple[object, ...]] = set()
+    chosen = []
+    for plan in table:
+        recipe = {family: plan.recipe[family] for family in present if family in plan.recipe}
+        uses_ranges = "w8a8" in recipe.values()
+        key = (*recipe.items(), plan.method if uses_ranges else "", plan.threads)
+        pointless = not recipe and plan.threads is None
+        if not pointless and key not in seen:
+            seen.add(key)
+            chosen.append(replace(plan, recipe=recipe))
+    return tuple(chosen)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workshop:
+    """What candidates are made from: the user's graph, the best float graph, and what calibration saw."""
+
+    original: Graph
+    best_float: Graph
+    components: tuple[Component, ...]
+    target: Target
+    ranges: Mapping[Method, Ranges] = field(default_factory=dict)
+    threads: int = 1
+
+    def build(self, todo: Sequence[Plan]) -> tuple[tuple[Candidate, ...], tuple[tuple[str, str], ...]]:
+        """Build the float candidates and those of ``todo``; equal graphs are built once.
+
+        Returns:
+            The candidates, the reference first; and (name, reason) of what came out equal to another.
+        """
+        floats = dict.fromkeys((component.name for component in self.components), "fp32")
+        reference = Candidate(
+            name=REFERENCE, graph=self.original, plan=Plan(name=REFERENCE, recipe={}), schemes=floats, threads=self.threads
+        )
+        made = [reference]
+        if self.best_float is not self.original:
+            plan = Plan(name=OPTIMIZED, recipe={})
+            made.append(replace(reference, name=OPTIMIZED, graph=self.best_float, plan=plan))
+        known = {(candidate.graph.digest, candidate.threads): candidate.name for candidate in made}
+        equal = []
+        for plan in todo:
+            setting = Setting(target=self.target, ranges=self.ranges.get(plan.method, {}))
+            result = quantize(self.best_float, self.components, plan.recipe, setting)
+            key = (result.graph.digest, plan.threads or self.threads)
+            if key in known:
+                equal.append((plan.name, f"comes out equal to {known[key]}"))
+                continue
+            known[key] = plan.name
+            made.append(
+                Candidate(
+                    name=plan.name,
+                    graph=result.graph,
+                    plan=plan,
+                    schemes=result.schemes,
+                    untouched=result.untouched,
+                    threads=plan.threads or self.threads,
+                )
+            )
+        return tuple(made), tuple(equal)

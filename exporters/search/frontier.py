@@ -1,0 +1,160 @@
+"""Which candidates are worth shipping: pure decisions on measured figures, each with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgehybrid.bundle import Dropped
+from edgehybrid.exporters.measure import Ratio, paired_ratio
+from edgehybrid.points import Quality
+from edgehybrid.quality import Metric, summarize
+
+CLEARLY_SMALLER = 0.8
+NOT_SLOWER = 0.97  # a median this close to float's counts as equal when the interval holds it
+SAME_SQNR_DB = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """What was measured of one candidate.
+
+    Attributes:
+        name: Candidate.
+        quality: With intervals, against the reference.
+        scores: The metric's score of each sample.
+        sqnr_db: Likeness to float.
+        wall_s: Latency of every round, shape ``(rounds,)``; the rounds of all candidates correspond.
+        speedup: Against the reference.
+        size_bytes: If stored apart.
+        finite: Whether all outputs are numbers.
+    """
+
+    name: str
+    quality: Quality
+    scores: NDArray[np.float64]
+    sqnr_db: float
+    wall_s: NDArray[np.float64]
+    speedup: Ratio
+    size_bytes: int
+    finite: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frontier:
+    """Names worth shipping, best quality first, without the reference; and what was dropped."""
+
+    kept: tuple[str, ...]
+    dropped: tuple[Dropped, ...]
+
+
+def default_max_drop(reference: Quality) -> float:
+    """Largest loss when the user has named none: 0.05 of a share, a tenth of an error, 15 dB of signal to noise."""
+    if reference.metric == "sqnr_db":
+        return reference.value - 15.0
+    if reference.metric in ("accuracy", "agreement"):
+        return 0.05
+    return 0.1 * abs(reference.value)
+
+
+def choose(
+    reference: Figures, candidates: Sequence[Figures], *, metric: Metric, max_drop: float, levels: int, seed: int = 0
+) -> Frontier:
+    """Choose the points.
+
+    A candidate goes if it is broken, loses more than ``max_drop``, is slower than float, is neither faster nor
+    clearly smaller, or is dominated: another is no worse in quality, likeness to float, latency and size as far as the
+    intervals can tell, and measurably better in one of them. Likeness to float counts because some hundred samples
+    rarely tell 97.0 % from 97.2 %, and the nearer graph is the safer one on inputs that nobody has measured.
+    """
+    dropped: list[Dropped] = []
+    alive: list[Figures] = []
+    for figures in candidates:
+        if why := _unfit(figures, reference, max_drop):
+            dropped.append(Dropped(name=figures.name, reason=why))
+        else:
+            alive.append(figures)
+    for figures in list(alive):
+        better = next((o for o in alive if o is not figures and _dominates(o, figures, metric, seed)), None)
+        if better is not None:
+            alive.remove(figures)
+            dropped.append(Dropped(name=figures.name, reason=_why_dominated(better, figures, seed)))
+    ordered = _by_quality(alive, metric)
+    kept = _spread(ordered, levels)
+    for figures in ordered:
+        if figures not in kept:
+            why = f"lies between the others: {levels} levels were asked for"
+            dropped.append(Dropped(name=figures.name, reason=why))
+    return Frontier(kept=tuple(figures.name for figures in kept), dropped=tuple(dropped))
+
+
+def _unfit(figures: Figures, reference: Figures, max_drop: float) -> str | None:
+    if not figures.finite:
+        return "gives NaN or infinity where float gives numbers"
+    quality, gain = figures.quality, figures.speedup
+    if quality.drop > max_drop:
+        return f"loses {quality.drop:.4g} of {quality.metric}, more than {max_drop:.4g}"
+    if gain.high < 1.0:
+        return f"slower than float: {gain.describe()}"
+    if gain.low > 1.0:
+        return None
+    smaller = figures.size_bytes <= CLEARLY_SMALLER * reference.size_bytes
+    if smaller and gain.median >= NOT_SLOWER:
+        return None
+    share = figures.size_bytes / reference.size_bytes
+    return f"neither measurably faster than float ({gain.describe()}) nor clearly smaller ({share:.0%} of its size)"
+
+
+def _dominates(a: Figures, b: Figures, metric: Metric, seed: int) -> bool:
+    """Whether ``a`` is no worse than ``b`` anywhere, and better somewhere."""
+    loss = summarize(metric, a.scores, b.scores).drop_ci95
+    quality_worse, quality_better = loss[0] > 0.0, loss[1] < 0.0
+    likeness_worse, likeness_better = a.sqnr_db < b.sqnr_db - SAME_SQNR_DB, a.sqnr_db > b.sqnr_db + SAME_SQNR_DB
+    gain = paired_ratio(b.wall_s, a.wall_s, seed)
+    slower, faster = gain.high < 1.0, gain.low > 1.0
+    larger, smaller = a.size_bytes > 1.02 * b.size_bytes, a.size_bytes < b.size_bytes / 1.02
+    if quality_worse or slower or larger or (likeness_worse and not quality_better):
+        return False
+    return quality_better or likeness_better or faster or smaller
+
+
+def _why_dominated(a: Figures, b: Figures, seed: int) -> str:
+    gain = paired_ratio(b.wall_s, a.wall_s, seed)
+    return (
+        f"dominated by {a.name}: {gain.describe()} as fast, {a.size_bytes / b.size_bytes:.0%} of the size, "
+        f"{a.sqnr_db:.0f} dB against {b.sqnr_db:.0f} dB of likeness to float, no measurable difference in {a.quality.metric}"
+        if a.quality.drop >= b.quality.drop - 1e-12 or abs(a.quality.drop - b.quality.drop) < 0.05
+        else f"dominated by {a.name}, which is better in {a.quality.metric}"
+    )
+
+
+def _by_quality(figures: Sequence[Figures], metric: Metric) -> list[Figures]:
+    """Most float-like first; a measurable difference in quality counts more."""
+    ordered = sorted(figures, key=lambda item: (-item.sqnr_db, item.quality.drop, item.name))
+    for _ in ordered:
+        for index in range(len(ordered) - 1):
+            first, second = ordered[index], ordered[index + 1]
+            if summarize(metric, first.scores, second.scores).drop_ci95[0] > 0.0:
+                ordered[index], ordered[index + 1] = second, first
+    return ordered
+
+
+def _spread(ordered: Sequence[Figures], levels: int) -> list[Figures]:
+    """At most ``levels`` of them: the fastest, the first, and those that leave the smallest gaps in latency."""
+    if len(ordered) <= levels:
+        return list(ordered)
+    fastest = min(ordered, key=lambda item: float(np.median(item.wall_s)))
+    chosen = [fastest] if levels == 1 else [ordered[0], fastest]
+    if levels > 1 and ordered[0] is fastest:
+        chosen = [fastest]
+    while len(chosen) < levels:
+        rest = [item for item in ordered if item not in chosen]
+        chosen.append(max(rest, key=lambda item: min(_gap(item, other) for other in chosen)))
+    return [item for item in ordered if item in chosen]
+
+
+def _gap(a: Figures, b: Figures) -> float:
+    return abs(float(np.log(np.median(a.wall_s) / np.median(b.wall_s))))

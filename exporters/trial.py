@@ -1,0 +1,149 @@
+"""Try the candidates: write them as the bundle will hold them, load them with the engine's own code, measure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgehybrid.exporters.formats import MODEL_FILE, WEIGHTS_FILE, Packed, pack
+from edgehybrid.exporters.measure import Cache, Score, Timings, interleave, machine_key, resident_bytes, score
+from edgehybrid.exporters.options import Effort
+from edgehybrid.exporters.prepare import Prepared, first_feeds
+from edgehybrid.exporters.progress import Progress
+from edgehybrid.exporters.search import Candidate, Figures
+from edgehybrid.points import REFERENCE
+from edgehybrid.quality import summarize
+from edgehybrid.runtime.backends import LoadRequest, OnnxBackend, Session
+
+BUDGET_S: Mapping[Effort, float] = {"quick": 8.0, "standard": 30.0, "thorough": 90.0}
+"""Seconds for the interleaved measurement of all candidates."""
+
+_OUT = "output:"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """Candidates in a folder, packed and loaded."""
+
+    candidates: tuple[Candidate, ...]
+    packed: Packed
+    folder: Path
+    sessions: Mapping[str, Session]
+
+    def model_file(self, name: str) -> Path:
+        """Where the model of a candidate lies."""
+        return self.folder / name / MODEL_FILE
+
+    def candidate(self, name: str) -> Candidate:
+        """The candidate called ``name``."""
+        return next(candidate for candidate in self.candidates if candidate.name == name)
+
+
+def open_trial(candidates: Sequence[Candidate], folder: Path) -> Trial:
+    """Pack ``candidates`` into ``folder`` and load each."""
+    packed = pack({candidate.name: candidate.graph for candidate in candidates})
+    (folder / WEIGHTS_FILE).write_bytes(packed.weights)
+    sessions = {}
+    for candidate in candidates:
+        place = folder / candidate.name
+        place.mkdir()
+        (place / MODEL_FILE).write_bytes(packed.models[candidate.name])
+        request = LoadRequest(model_file=place / MODEL_FILE, weights_dir=folder, threads=candidate.threads)
+        sessions[candidate.name] = OnnxBackend().load(request)
+    return Trial(candidates=tuple(candidates), packed=packed, folder=folder, sessions=sessions)
+
+
+def score_all(trial: Trial, prepared: Prepared, cache: Cache, progress: Progress) -> dict[str, Score]:
+    """Score every candidate on the whole evaluation data."""
+    samples, metric = prepared.evaluation, prepared.metric
+    reference = trial.sessions[REFERENCE]
+    base = trial.candidate(REFERENCE).graph.digest
+    progress.start(samples.count * len(trial.candidates), "quality")
+    found = {}
+    for candidate in trial.candidates:
+        session = trial.sessions[candidate.name]
+        key = ("quality", candidate.graph.digest, base, samples.sha256, repr(metric), machine_key())
+
+        def measure(session: Session = session) -> dict[str, NDArray[np.generic]]:
+            return _arrays(score(session, reference, samples, metric, progress.advance))
+
+        found[candidate.name] = _score(cache.get(key, measure))
+    return found
+
+
+def _arrays(result: Score) -> dict[str, NDArray[np.generic]]:
+    arrays: dict[str, NDArray[np.generic]] = {
+        "scores": result.scores,
+        "sqnr_db": np.array(result.sqnr_db),
+        "finite": np.array(result.finite),
+    }
+    return arrays | {f"{_OUT}{name}": np.array(value) for name, value in result.max_deviation.items()}
+
+
+def _score(arrays: Mapping[str, NDArray[np.generic]]) -> Score:
+    return Score(
+        scores=np.asarray(arrays["scores"], dtype=np.float64),
+        sqnr_db=float(arrays["sqnr_db"]),
+        finite=bool(arrays["finite"]),
+        max_deviation={name.removeprefix(_OUT): float(a) for name, a in arrays.items() if name.startswith(_OUT)},
+    )
+
+
+def time_all(
+    trial: Trial, prepared: Prepared, cache: Cache, progress: Progress, *, effort: Effort, seed: int
+) -> Timings:
+    """Time every candidate on one sample, interleaved."""
+    feeds = first_feeds(prepared.evaluation, 1)[0]
+    names = tuple(candidate.name for candidate in trial.candidates)
+    key = ("latency", *(f"{c.name} {c.graph.digest} {c.threads}" for c in trial.candidates))
+
+    def measure() -> dict[str, NDArray[np.generic]]:
+        runs = {name: (lambda session=session: session.run(feeds)) for name, session in trial.sessions.items()}
+        timings = interleave(runs, budget_s=BUDGET_S[effort], seed=seed, progress=progress.advance)
+        return {"wall_s": timings.wall_s, "cpu_s": timings.cpu_s}
+
+    progress.start(0, "latency")
+    arrays = cache.get((*key, effort, str(seed), prepared.evaluation.sha256, machine_key()), measure)
+    wall, cpu = (np.asarray(arrays[part], dtype=np.float64) for part in ("wall_s", "cpu_s"))
+    return Timings(names=names, wall_s=wall, cpu_s=cpu)
+
+
+def figures(trial: Trial, prepared: Prepared, scores: Mapping[str, Score], timings: Timings, seed: int) -> dict[str, Figures]:
+    """Join what was measured, by candidate; a candidate with broken outputs has the reference's scores and ``finite=False``."""
+    reference = scores[REFERENCE].scores
+    joined = {}
+    for candidate in trial.candidates:
+        name, result = candidate.name, scores[candidate.name]
+        own = result.scores if result.finite and name != REFERENCE else reference
+        joined[name] = Figures(
+            name=name,
+            quality=summarize(prepared.metric, own, reference),
+            scores=own,
+            sqnr_db=result.sqnr_db,
+            wall_s=timings.wall_s[:, timings.column(name)],
+            speedup=timings.speedup(name, REFERENCE, seed),
+            size_bytes=trial.packed.size_bytes[name],
+            finite=result.finite,
+        )
+    return joined
+
+
+def memory_of(trial: Trial, names: Sequence[str], prepared: Prepared, cache: Cache, progress: Progress) -> dict[str, int]:
+    """Resident bytes of the named candidates, each in a fresh process."""
+    feeds = first_feeds(prepared.evaluation, 1)[0]
+    progress.start(len(names), "memory")
+    found = {}
+    for name in names:
+        candidate = trial.candidate(name)
+        key = ("memory", candidate.graph.digest, str(candidate.threads), machine_key())
+
+        def measure(name: str = name, threads: int = candidate.threads) -> dict[str, NDArray[np.generic]]:
+            return {"bytes": np.array(resident_bytes(trial.model_file(name), trial.folder, feeds, threads))}
+
+        found[name] = int(cache.get(key, measure)["bytes"])
+        progress.advance()
+    return found
