@@ -69,7 +69,7 @@ class DeviceProfile:
     thermal: Thermal
     memory_mib: int | None = None
     undervoltage_detector: bool = False
-    speed: float | None = None  # single-core speed relative to a Raspberry Pi 4B at 1.5 GHz, where measured
+    speed: float | None = None  # single-core speed relative to a Raspberry Pi 4B at 1.8 GHz, where measured
     models: tuple[str, ...] = ()  # beginnings of the device-tree model name that mean this board
     sources: tuple[Source, ...] = ()
 
