@@ -103,8 +103,9 @@ def _try_data(model: Model, samples: Samples) -> None:
 
 
 def _probes(model: Model, samples: Samples) -> Probes:
-    """Two batches of different length from the data; none if the model takes one sample at a time."""
-    if samples.largest_batch is not None:
+    """Two batches of different length from the data; none unless the batch, and nothing else, is a free axis."""
+    fixed_rest = all(isinstance(axis, int) for spec in model.inputs for axis in spec.shape[1:])
+    if samples.largest_batch is not None or not fixed_rest:
         return Probes()
     found: list[dict[str, NDArray[np.generic]]] = []
     for size in _PROBE_LENGTHS:

@@ -1,7 +1,4 @@
-"""Resident memory of a variant: what a fresh process grows by when it loads and runs it.
-
-``python -m edgehybrid.exporters.measure.resident MODEL WEIGHTS_DIR INPUTS.npz THREADS`` prints the bytes.
-"""
+"""Resident memory of a variant: what a fresh process grows by when it loads and runs it."""
 
 from __future__ import annotations
 
@@ -11,14 +8,25 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import psutil
 from numpy.typing import NDArray
 
-from edgehybrid.data import npz_bytes, read_npz
+from edgehybrid.data import npz_bytes
 from edgehybrid.errors import ExportError
-from edgehybrid.runtime.backends import LoadRequest, OnnxBackend
 
-_RUNS = 3
+_CHILD = """
+import sys
+from pathlib import Path
+import onnxruntime, psutil
+from edgehybrid.data import read_npz
+from edgehybrid.runtime.backends import LoadRequest, OnnxBackend
+model, weights, inputs, threads = sys.argv[1:]
+feeds, process = read_npz(Path(inputs)), psutil.Process()
+before = process.memory_info().rss
+session = OnnxBackend().load(LoadRequest(model_file=Path(model), weights_dir=Path(weights), threads=int(threads)))
+for _ in range(3):
+    session.run(feeds)
+print(max(process.memory_info().rss - before, 0))
+"""  # a text, not a module: importing this package would bring half of the workstation into the process
 
 
 def resident_bytes(model_file: Path, weights_dir: Path, feeds: Mapping[str, NDArray[np.generic]], threads: int = 1) -> int:
@@ -29,7 +37,7 @@ def resident_bytes(model_file: Path, weights_dir: Path, feeds: Mapping[str, NDAr
     """
     inputs = model_file.parent / "resident-inputs.npz"
     inputs.write_bytes(npz_bytes(feeds))
-    command = [sys.executable, "-m", "edgehybrid.exporters.measure.resident", str(model_file), str(weights_dir)]
+    command = [sys.executable, "-c", _CHILD, str(model_file), str(weights_dir)]
     done = subprocess.run([*command, str(inputs), str(threads)], capture_output=True, text=True, check=False)
     if done.returncode != 0 or not done.stdout.strip().isdigit():
         said = done.stderr.strip().splitlines()
@@ -38,22 +46,3 @@ def resident_bytes(model_file: Path, weights_dir: Path, feeds: Mapping[str, NDAr
             "Is there enough free memory?",
         )
     return int(done.stdout)
-
-
-def main(arguments: list[str]) -> int:
-    """Load and run one variant in this process; returns the growth in bytes."""
-    import onnxruntime  # noqa: F401  # its code must be resident before we start to count
-
-    model_file, weights_dir, inputs, threads = arguments
-    feeds = read_npz(Path(inputs))
-    process = psutil.Process()
-    before = process.memory_info().rss
-    request = LoadRequest(model_file=Path(model_file), weights_dir=Path(weights_dir), threads=int(threads))
-    session = OnnxBackend().load(request)
-    for _ in range(_RUNS):
-        session.run(feeds)
-    return max(int(process.memory_info().rss) - int(before), 0)
-
-
-if __name__ == "__main__":
-    sys.stdout.write(str(main(sys.argv[1:])))

@@ -60,13 +60,19 @@ def open_session(proto: onnx.ModelProto | bytes, *, optimize: bool = True, profi
         raise ModelError(f"ONNX Runtime refuses the graph: {error}.", "Report the model: a pass broke it.") from error
 
 
-def trace(graph: Graph, feeds: Mapping[str, Array], names: Iterable[str] | None = None) -> dict[str, Array]:
+def trace(
+    graph: Graph,
+    feeds: Mapping[str, Array],
+    names: Iterable[str] | None = None,
+    cuts: Mapping[str, Array] | None = None,
+) -> dict[str, Array]:
     """Run ``graph`` without optimization and return intermediate values by name.
 
     Args:
         graph: The graph to run.
         feeds: Its inputs.
         names: Values wanted; all of them by default.
+        cuts: Values to put in the place of those that the graph computes.
 
     Raises:
         ModelError: If these inputs do not fit the graph.
@@ -77,11 +83,27 @@ def trace(graph: Graph, feeds: Mapping[str, Array], names: Iterable[str] | None 
     wanted = [name for name in (made if names is None else names) if name in made]
     del proto.graph.output[:]
     proto.graph.output.extend(onnx.ValueInfoProto(name=name) for name in wanted)
+    _cut(proto, cuts or {})
     session = open_session(proto, optimize=False)
     try:
-        return dict(zip(wanted, session.run(wanted, dict(feeds)), strict=True))
+        return dict(zip(wanted, session.run(wanted, {**feeds, **(cuts or {})}), strict=True))
     except ORT_ERRORS as error:
         raise ModelError(f"The model does not run on inputs of the shapes it declares: {error}.", "Fix its shapes with --shape.") from error
+
+
+def _cut(proto: onnx.ModelProto, cuts: Mapping[str, Array]) -> None:
+    """Make each value in ``cuts`` an input; the node that computed it computes for nobody."""
+    for node in proto.graph.node:
+        for index, name in enumerate(node.output):
+            if name in cuts:
+                node.output[index] = f"{name}__cut"
+    for name, array in cuts.items():
+        dtype = onnx.helper.np_dtype_to_tensor_dtype(array.dtype)
+        proto.graph.input.append(onnx.helper.make_tensor_value_info(name, dtype, array.shape))
+    if cuts:
+        kept = [info for info in proto.graph.value_info if info.name not in cuts]
+        del proto.graph.value_info[:]
+        proto.graph.value_info.extend(kept)
 
 
 def trace_shapes(graph: Graph, feeds: Mapping[str, Array]) -> dict[str, tuple[int, ...]]:

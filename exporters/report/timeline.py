@@ -21,6 +21,7 @@ _BATTERY, _HEAT, _LIMIT = "#2f9e77", "#d1495b", "#9b2226"
 _PALETTE = ("#1d4e89", "#3a86c8", "#58b09c", "#e0a030", "#d1693c")  # best quality to least energy
 _MINUTE = 60.0
 _MAX_NOTES = 14
+_NOTE_WIDTH = 15.0  # points
 _STYLE: dict[Any, Any] = {  # the type of matplotlib's keys is its own affair
     "font.size": 9,
     "font.family": "sans-serif",
@@ -116,6 +117,7 @@ def _calm(panel: Axes, timeline: Timeline) -> None:
     panel.tick_params(length=0)
     panel.grid(axis="y", color=_GRID, linewidth=0.8)
     panel.set_axisbelow(True)
+    panel.set_xlim(0, max(timeline.moments[-1].at_s / _MINUTE, 1e-3))
     for switch in timeline.decisions:
         panel.axvline(switch.at_s / _MINUTE, color=_FAINT, linewidth=0.6, linestyle=(0, (2, 3)), zorder=0.5)
 
@@ -179,19 +181,33 @@ def _points(panel: Axes, timeline: Timeline, colours: Mapping[str, str]) -> None
         [rank[name] for name in timeline.points],
         [f"{name}  {timeline.quality.get(name, '')}".rstrip() for name in timeline.points],
     )
-    panel.set_ylim(-0.6, len(timeline.points) - 0.2)
+    panel.set_ylim(-0.6, len(timeline.points) + 0.15)
     if len(timeline.decisions) <= _MAX_NOTES:
-        for number, switch in enumerate(timeline.decisions, start=1):
+        for number, (switch, shift) in enumerate(_apart(timeline), start=1):
             panel.annotate(
                 str(number),
-                (switch.at_s / _MINUTE, 1),
-                xycoords=("data", "axes fraction"),
+                (switch.at_s / _MINUTE, len(timeline.points) - 0.2),
+                xytext=(shift, 0),
+                textcoords="offset points",
                 ha="center",
                 va="center",
                 fontsize=7.5,
                 color="white",
                 bbox={"boxstyle": "circle,pad=0.25", "facecolor": _INK, "edgecolor": "none"},
             )
+
+
+def _apart(timeline: Timeline) -> list[tuple[Switch, float]]:
+    """Give every switch a sideways shift in points, so that the numbers of near ones do not lie on each other."""
+    per_point = timeline.moments[-1].at_s / 640  # seconds under one point of the picture's width
+    shifted: list[tuple[Switch, float]] = []
+    last_end = float("-inf")
+    for switch in timeline.decisions:
+        place = switch.at_s / per_point if per_point > 0 else 0.0
+        shift = max(last_end + _NOTE_WIDTH - place, 0.0)
+        last_end = place + shift
+        shifted.append((switch, shift))
+    return shifted
 
 
 def _latency(panel: Axes, timeline: Timeline, colours: Mapping[str, str]) -> None:
@@ -207,8 +223,21 @@ def _latency(panel: Axes, timeline: Timeline, colours: Mapping[str, str]) -> Non
             label=name,
         )
     ordered = sorted(m.latency_ms for m in timeline.moments)
-    top = ordered[min(int(len(ordered) * 0.99), len(ordered) - 1)] * 1.25  # one hiccup must not flatten the rest
+    top = ordered[min(int(len(ordered) * 0.95), len(ordered) - 1)] * 1.6  # a hiccup must not flatten the rest
+    above = sum(latency > top for latency in ordered)
     if timeline.deadline_ms is not None and timeline.deadline_ms < 3 * top:
         panel.axhline(timeline.deadline_ms, color=_LIMIT, linewidth=1, linestyle="--")
         top = max(top, timeline.deadline_ms * 1.1)
     panel.set_ylim(0, top)
+    if above:
+        panel.annotate(
+            f"{above} of {len(ordered)} above, the slowest {ordered[-1]:.3g} ms",
+            (1, 1),
+            xycoords="axes fraction",
+            xytext=(-4, -2),
+            textcoords="offset points",
+            ha="right",
+            va="top",
+            fontsize=8,
+            color=_FAINT,
+        )
