@@ -1,4 +1,4 @@
-"""The JSON documents of ``--json``, as types: what is printed, and the JSON Schemas in ``docs/reference`` come from here."""
+"""The JSON documents of ``--json``, as types; the JSON Schemas in ``docs/reference`` are made from them."""
 
 from __future__ import annotations
 

@@ -1,0 +1,100 @@
+"""``edgehybrid export``."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+from edgehybrid.bundle import Bundle, describe
+from edgehybrid.cli.bundle_tables import points_table, print_left_out
+from edgehybrid.cli.extras import require_export
+from edgehybrid.cli.printing import emit_json, json_option, out, prose_table, size
+from edgehybrid.cli.progress import Bar
+from edgehybrid.cli.shapes import parse_shapes, shape_option
+
+if TYPE_CHECKING:
+    from edgehybrid.exporters import ExportOptions, ExportResult
+
+
+@click.command(name="export")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Bundle to make (a folder).")
+@click.option("--data", required=True, metavar="FILE", help="Samples to calibrate with: .npz, or module:function.")
+@click.option("--eval-data", metavar="FILE", help="Samples to measure quality on; without, a part of --data.")
+@click.option("--labels-key", default="labels", show_default=True, help="Array of labels in the data.")
+@click.option("--metric", help="accuracy, agreement, rmse, mae, sqnr_db or module:function; without, what fits.")
+@click.option("--max-drop", type=float, help="Largest loss of quality against float, in the metric's unit.")
+@click.option("--levels", type=int, default=4, show_default=True, help="Most points beside the float reference.")
+@shape_option
+@click.option("--device", help="Device profile, a name or a file: sets the kind of integers and the watts.")
+@click.option("--effort", type=click.Choice(["quick", "standard", "thorough"]), default="standard", show_default=True)
+@click.option("--threads", type=int, default=1, show_default=True, help="Threads of one inference.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the split, the order of runs, resampling.")
+@click.option("--recipe", type=click.Path(path_type=Path), help="Options from a file; the command line counts more.")
+@click.option("--save-recipe", type=click.Path(path_type=Path), help="Write the options as a recipe (TOML).")
+@click.option("--no-cache", is_flag=True, help="Measure again, even what was measured before.")
+@click.option("--dry-run", is_flag=True, help="Say what would be tried, and stop.")
+@click.option("--overwrite", is_flag=True, help="Replace a bundle that is there.")
+@json_option
+@click.pass_context
+def command(ctx: click.Context, /, model: Path, output: Path, data: str, eval_data: str | None, **words: Any) -> None:
+    """Turn MODEL (ONNX) into a bundle of operating points, each verified against the float model and measured."""
+    require_export()
+    from edgehybrid.exporters import export, save_recipe
+
+    options = _options(ctx, words)
+    if words["save_recipe"] is not None:
+        save_recipe(options, words["save_recipe"])
+    with Bar() as bar:
+        result = export(model, output, data=data, eval_data=eval_data, options=options, progress=bar)
+    if words["as_json"]:
+        emit_json(_document(result))
+    elif result.bundle is None:
+        _print_plan(result)
+    else:
+        _print_result(result.bundle)
+
+
+def _options(ctx: click.Context, words: dict[str, Any]) -> ExportOptions:
+    """Join the defaults, the recipe and what was really said on the command line."""
+    from edgehybrid.exporters import ExportOptions, load_recipe
+
+    words = {**words, "shape": parse_shapes(words["shape"]), "cache": not words["no_cache"]}
+    names = {field.name for field in fields(ExportOptions)} & set(words)
+    if words["recipe"] is None:
+        return ExportOptions(**{name: words[name] for name in names})
+    said = {name: words[name] for name in names if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE}
+    return load_recipe(words["recipe"], **said, cache=words["cache"])
+
+
+def _document(result: ExportResult) -> dict[str, Any]:
+    tried = [{"name": plan.name, "recipe": plan.recipe, "threads": plan.threads} for plan in result.plans]
+    if result.bundle is None:
+        return {"schema": 1, "dry_run": True, "model": result.model, "candidates": tried}
+    return {
+        **describe(result.bundle),
+        "path": str(result.bundle.path),
+        "candidates": tried,
+        "speedups": result.speedups,
+        "rewrites": result.rewrites,
+    }
+
+
+def _print_plan(result: ExportResult) -> None:
+    rows = ((plan.name, plan.describe()) for plan in result.plans)
+    console = out()
+    families = ", ".join(f"{c.name}" for c in result.model.components)
+    console.print(f"{result.model.name}: {families}")
+    console.print(prose_table("Would be built, verified and measured", ("candidate", "precision by family"), rows))
+
+
+def _print_result(bundle: Bundle) -> None:
+    doc, console = bundle.doc, out()
+    console.print(points_table(doc))
+    print_left_out(console, doc)
+    apart = size(doc.sum_of_variants_bytes)
+    console.print(f"{bundle.path}: {len(doc.points)} points, {size(doc.disk_bytes)} on disk ({apart} if stored apart)")
