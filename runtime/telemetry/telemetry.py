@@ -56,7 +56,7 @@ class Telemetry:
         )
         self._psutil = Psutil() if base == "/" else None
         self._history = History()
-        self._alive: set[str] = set()  # sources that gave something last time
+        self._alive: set[str] = set()  # fields that said something last time
         self._sweep = 0
 
     def read(self) -> Snapshot:
@@ -67,14 +67,11 @@ class Telemetry:
             if self._sweep == 0 or (self._sweep + i) % _LOOK_AGAIN == 0:
                 source.discover()
             found = source.read(at_s)
-            if source.name in self._alive and _nothing(found):
+            if any(r.trust == "missing" and f in self._alive for f, r in found.items()):
                 source.discover()  # it went away: perhaps it only moved
                 found = source.read(at_s)
-            if _nothing(found):
-                self._alive.discard(source.name)
-            else:
-                self._alive.add(source.name)
             readings.update(found)
+        self._alive = {f for f, r in readings.items() if r.trust != "missing"}
         readings.update(self._filled(readings, at_s))
         self._sweep += 1
         self._history, readings = advance(self._history, readings, at_s)
@@ -93,10 +90,6 @@ class Telemetry:
             self._psutil.discover()
         wanted = tuple(f for f in self._psutil.fields if readings[f].trust == "missing")
         return {f: r for f, r in self._psutil.fill(at_s, wanted).items() if r.value is not None}
-
-
-def _nothing(found: Mapping[str, Reading]) -> bool:
-    return all(r.trust == "missing" for r in found.values())
 
 
 def _report(source: Source, readings: Mapping[str, Reading]) -> SourceReport:

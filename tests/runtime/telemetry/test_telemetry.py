@@ -246,6 +246,17 @@ def test_a_vanished_battery_is_missing_with_its_age_and_found_again(tmp_path: Pa
     assert 33.0 == back[-1]
 
 
+def test_a_battery_that_took_another_name_is_found_at_once(tmp_path: Path) -> None:
+    """A HAT that reconnects is numbered anew, while its charger stays where it was."""
+    tree = DeviceTree.pi4_ups(tmp_path)
+    telemetry = Telemetry(tree.root)
+    telemetry.read()
+    tree.remove("sys/class/power_supply/ups")
+    tree.battery(pct=42, name="ups-1")
+
+    assert 42.0 == telemetry.read().battery_pct
+
+
 def test_a_zone_that_moved_is_found_at_once(tmp_path: Path) -> None:
     """Zones are renumbered when a driver reloads."""
     tree = DeviceTree(tmp_path).temperature(50)
