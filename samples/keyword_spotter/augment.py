@@ -14,6 +14,7 @@ EQUALIZER_DB = 9.0
 GAIN_DB = (-30.0, 0.0)
 NOISE_DB = (-45.0, -8.0)  # beside the speech
 EDGE_SHARE = 0.1  # of the clip, at most, cut from each end
+RANGE_LOG = (8.0, 12.0)
 MASK_BANDS, MASK_SHARE = 7, 1 / 6
 SHIFT_FRAMES = 20
 
@@ -31,8 +32,8 @@ def augment(sound: Float32Array, draw: np.random.Generator) -> Float32Array:
     heard = _add_noise(_equalize(_change_speed(sound, draw), draw), draw)
     warp = round(draw.uniform(*WARP), 2)  # rounded, so that the filters are found in their cache
     rows = features.log_mel(heard, features.mel_filters(features.LOW_HZ * warp, features.HIGH_HZ * warp))
-    rows = features.normalize(_cut_edges(_change_tempo(rows, draw), draw))
-    return features.fit(_shift(_mask(rows, draw), draw))
+    rows = features.limit(_cut_edges(_change_tempo(rows, draw), draw), draw.uniform(*RANGE_LOG))
+    return features.fit(_shift(_mask(features.normalize(rows), draw), draw))
 
 
 def _change_speed(sound: Float32Array, draw: np.random.Generator) -> Float32Array:

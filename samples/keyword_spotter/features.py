@@ -1,9 +1,9 @@
 """Log-mel front end of the keyword spotter: numpy only, pure functions, the wav file read by the standard library.
 
-    wave, 8 kHz ──► log_mel ──► normalize ──► fit ──► [96, 40]
+    wave, 8 kHz ──► log_mel ──► limit ──► normalize ──► fit ──► [96, 40]
 
 `log_mel` works on any number of samples, so a stream can call it on each new stretch of sound and keep its own
-frames; `normalize` and `fit` then make a window of them.
+frames; `limit`, `normalize` and `fit` then make a window of them.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ BANDS = 40
 FRAMES = 96
 LOW_HZ, HIGH_HZ = 60.0, 3800.0
 ENERGY_FLOOR = 1e-6
+RANGE_LOG = 10.0  # 43 dB; what lies deeper below the loudest is the noise of the microphone, not speech
 MIN_STD = 1e-3  # of a silent clip, in log energy; keeps the division finite
 
 
@@ -104,6 +105,12 @@ def log_mel(sound: Float32Array, filters: Float32Array | None = None) -> Float32
     return np.log(energy + ENERGY_FLOOR).astype(np.float32)
 
 
+def limit(rows: Float32Array, range_log: float = RANGE_LOG) -> Float32Array:
+    """Raise what lies more than ``range_log`` (natural logarithm of energy) below the loudest value; shape as given."""
+    limited: Float32Array = np.maximum(rows, rows.max() - np.float32(range_log))
+    return limited
+
+
 def normalize(rows: Float32Array) -> Float32Array:
     """Return ``rows`` with the mean and the standard deviation of the clip taken out; shape as given."""
     normal: Float32Array = (rows - rows.mean()) / np.float32(max(float(rows.std()), MIN_STD))
@@ -125,7 +132,7 @@ def features(sound: Float32Array) -> Float32Array:
     Returns:
         float32, shape ``(96, 40)``.
     """
-    return fit(normalize(log_mel(sound)))
+    return fit(normalize(limit(log_mel(sound))))
 
 
 def _mel(hz: float) -> float:

@@ -107,7 +107,7 @@ def _loss(net: Any, clips: Sequence[Clip], draw: np.random.Generator) -> Any:
     """Return the cross-entropy of a batch, each clip mixed with a little of another (mixup)."""
     x = torch.from_numpy(np.stack([augment(clip.sound, draw) for clip in clips]))
     digits = torch.tensor([clip.digit for clip in clips])
-    share = draw.beta(0.3, 0.3)
+    share = draw.beta(0.2, 0.2)
     share = max(share, 1 - share)
     other = torch.from_numpy(draw.permutation(len(clips)))
     logits = net(share * x + (1 - share) * x[other])

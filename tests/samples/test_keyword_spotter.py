@@ -84,6 +84,15 @@ def test_normalized_rows_have_mean_0_and_deviation_1(features: ModuleType) -> No
     assert 1 == pytest.approx(float(rows.std()), abs=1e-3)
 
 
+def test_the_noise_of_a_microphone_is_levelled(features: ModuleType) -> None:
+    """Nothing is left that lies further below the loudest than the range, and nothing within the range is changed."""
+    rows = features.log_mel(_tone(440))
+    limited = features.limit(rows, 5.0)
+
+    assert limited.min() == pytest.approx(rows.max() - 5, abs=1e-5)
+    np.testing.assert_array_equal(limited[rows > limited.min()], rows[rows > limited.min()])
+
+
 def test_silence_gives_finite_features(features: ModuleType) -> None:
     """A clip without any sound divides by no zero."""
     assert np.isfinite(features.features(np.zeros(4000, dtype=np.float32))).all()
