@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,6 +41,7 @@ class Chosen:
     timings: Timings
     memory: Mapping[str, int]
     dropped: tuple[Dropped, ...]
+    untouched: tuple[Untouched, ...] = ()
 
 
 def make_points(chosen: Chosen, prepared: Prepared) -> tuple[OperatingPoint, ...]:
@@ -90,7 +91,9 @@ def golden_atol(
     return allowed
 
 
-def make_draft(chosen: Chosen, prepared: Prepared, *, name: str, seed: int, created: datetime | None = None) -> BundleDraft:
+def make_draft(
+    chosen: Chosen, prepared: Prepared, *, name: str, seed: int, created: datetime | None = None
+) -> BundleDraft:
     """Bring everything into the bundle's shape; only the chosen variants' weights are packed."""
     candidates = [chosen.trial.candidate(item) for item in chosen.names]
     feeds = golden_feeds(prepared)
@@ -102,7 +105,14 @@ def make_draft(chosen: Chosen, prepared: Prepared, *, name: str, seed: int, crea
         golden_inputs=feeds,
         shared={WEIGHTS_FILE: packed.weights} if packed.weights else {},
         variants=tuple(
-            _variant(candidate, chosen, feeds, packed.models[candidate.name], packed.size_bytes[candidate.name], bool(packed.weights))
+            _variant(
+                candidate,
+                chosen,
+                feeds,
+                packed.models[candidate.name],
+                packed.size_bytes[candidate.name],
+                bool(packed.weights),
+            )
             for candidate in candidates
         ),
     )
@@ -114,7 +124,7 @@ def make_draft(chosen: Chosen, prepared: Prepared, *, name: str, seed: int, crea
         stages=(stage,),
         points=make_points(chosen, prepared),
         measured_on=measured_on(prepared.device, seed=seed, data_sha256=digest),
-        untouched=untouched_of(candidates),
+        untouched=chosen.untouched,
         dropped=chosen.dropped,
     )
 
@@ -134,12 +144,6 @@ def _variant(
         size_bytes=size,
         uses_shared=shared,
     )
-
-
-def untouched_of(candidates: Sequence[Candidate]) -> tuple[Untouched, ...]:
-    """What the plans wanted and could not have, each once."""
-    found = {item: None for candidate in candidates for item in candidate.untouched}
-    return tuple(found)
 
 
 def reload_check(chosen: Chosen, feeds: Mapping[str, Array]) -> Callable[[Path], None]:

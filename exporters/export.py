@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 
 from edgehybrid.bundle import Bundle, Dropped, Untouched, check_output, write_bundle
 from edgehybrid.errors import ExportError
-from edgehybrid.exporters.assemble import Chosen, golden_feeds, make_draft, reload_check, untouched_of
+from edgehybrid.exporters.assemble import Chosen, golden_feeds, make_draft, reload_check
 from edgehybrid.exporters.measure import Cache, Ratio, cache_folder
 from edgehybrid.exporters.model import Graph, ModelReport
 from edgehybrid.exporters.options import ExportOptions
 from edgehybrid.exporters.precision import Method, Ranges, Target, collect_ranges, watched
 from edgehybrid.exporters.prepare import Prepared, calibration_batches, first_feeds, prepare
 from edgehybrid.exporters.progress import Progress, Silent
-from edgehybrid.exporters.search import BestFloat, Candidate, Figures, Plan, Workshop, best_float, choose, default_max_drop, plans
+from edgehybrid.exporters.search import BestFloat, Built, Plan, Workshop, best_float, choose, default_max_drop, plans
+from edgehybrid.exporters.skip import Skip
 from edgehybrid.exporters.trial import BUDGET_S, figures, memory_of, open_trial, score_all, time_all
 from edgehybrid.points import REFERENCE, OperatingPoint
 
@@ -36,6 +37,7 @@ class ExportResult:
         plans: The candidates that were (or would be) tried.
         speedups: Candidate name to how many times faster it is than float.
         rewrites: Rule to number of places where it was applied, of the float graph that was kept.
+        near_misses: Rule to the places that nearly fitted, and why not.
         dropped: What is not shipped, and why.
         untouched: What a scheme left as it was, and why.
     """
@@ -46,6 +48,7 @@ class ExportResult:
     plans: tuple[Plan, ...]
     speedups: Mapping[str, Ratio] = field(default_factory=dict)
     rewrites: Mapping[str, int] = field(default_factory=dict)
+    near_misses: Mapping[str, tuple[Skip, ...]] = field(default_factory=dict)
     dropped: tuple[Dropped, ...] = ()
     untouched: tuple[Untouched, ...] = ()
 
@@ -84,11 +87,10 @@ def export(
     if options.dry_run:
         return ExportResult(bundle=None, points=(), model=prepared.report, plans=todo)
     best = _best_float(prepared, options, progress)
-    candidates, equal = _build(prepared, best, todo, options, progress)
+    built = _build(prepared, best, todo, options, progress)
     with tempfile.TemporaryDirectory(prefix="edgehybrid-") as folder:
-        chosen = _choose(candidates, prepared, options, progress, Path(folder))
-        more = tuple(Dropped(name=name, reason=why) for name, why in equal)
-        chosen = _with_dropped(chosen, (*best.dropped, *more))
+        chosen = _choose(built, prepared, options, progress, Path(folder))
+        chosen = replace(chosen, dropped=(*chosen.dropped, *built.dropped, *best.dropped))
         draft = make_draft(chosen, prepared, name=out.name, seed=options.seed)
         progress.start(len(chosen.names), "write and check")
         check = reload_check(chosen, golden_feeds(prepared))
@@ -100,8 +102,9 @@ def export(
         plans=todo,
         speedups={name: item.speedup for name, item in chosen.figures.items()},
         rewrites=best.report.applied if best.report else {},
+        near_misses=best.report.skipped if best.report else {},
         dropped=draft.dropped,
-        untouched=untouched_of(candidates),
+        untouched=draft.untouched,
     )
 
 
@@ -118,7 +121,7 @@ def _best_float(prepared: Prepared, options: ExportOptions, progress: Progress) 
 
 def _build(
     prepared: Prepared, best: BestFloat, todo: tuple[Plan, ...], options: ExportOptions, progress: Progress
-) -> tuple[tuple[Candidate, ...], tuple[tuple[str, str], ...]]:
+) -> Built:
     methods: list[Method] = sorted({plan.method for plan in todo if "w8a8" in plan.recipe.values()})
     progress.start(len(methods), "calibration")
     ranges: dict[Method, Ranges] = {}
@@ -140,11 +143,9 @@ def _calibrate(graph: Graph, prepared: Prepared, method: Method) -> Ranges:
     return collect_ranges(graph, watched(graph), calibration_batches(prepared.calibration), method=method)
 
 
-def _choose(
-    candidates: tuple[Candidate, ...], prepared: Prepared, options: ExportOptions, progress: Progress, folder: Path
-) -> Chosen:
+def _choose(built: Built, prepared: Prepared, options: ExportOptions, progress: Progress, folder: Path) -> Chosen:
     cache = Cache(folder=cache_folder() if options.cache else None)
-    trial = open_trial(candidates, folder)
+    trial = open_trial(built.candidates, folder)
     scores = score_all(trial, prepared, cache, progress)
     timings = time_all(trial, prepared, cache, progress, effort=options.effort, seed=options.seed)
     found = figures(trial, prepared, scores, timings, options.seed)
@@ -165,19 +166,5 @@ def _choose(
         timings=timings,
         memory=memory_of(trial, names, prepared, cache, progress),
         dropped=frontier.dropped,
+        untouched=built.untouched,
     )
-
-
-def _with_dropped(chosen: Chosen, more: tuple[Dropped, ...]) -> Chosen:
-    return Chosen(
-        names=chosen.names,
-        trial=chosen.trial,
-        scores=chosen.scores,
-        figures=chosen.figures,
-        timings=chosen.timings,
-        memory=chosen.memory,
-        dropped=(*chosen.dropped, *more),
-    )
-
-
-__all__ = ["ExportResult", "Figures", "export"]

@@ -78,7 +78,9 @@ def save_recipe(options: ExportOptions, path: str | Path) -> None:
     Raises:
         OutputError: If it cannot be written.
     """
-    values = {name: value for name, value in asdict(options).items() if name not in _NOT_IN_RECIPE and value is not None}
+    values = {
+        name: value for name, value in asdict(options).items() if name not in _NOT_IN_RECIPE and value is not None
+    }
     if not values["shape"]:
         del values["shape"]
     lines = ["# edgehybrid export --recipe THIS.toml", f"schema = {RECIPE_SCHEMA}"]
@@ -107,9 +109,13 @@ def load_recipe(path: str | Path, **overrides: Any) -> ExportOptions:
     schema = raw.pop("schema", RECIPE_SCHEMA)
     known = {item.name for item in fields(ExportOptions)} - _NOT_IN_RECIPE
     if not isinstance(schema, int) or schema > RECIPE_SCHEMA:
-        raise RequestError(f"The recipe {path} is of schema {schema}; this version knows {RECIPE_SCHEMA}.", "Upgrade edgehybrid.")
+        raise RequestError(
+            f"The recipe {path} is of schema {schema}; this version knows {RECIPE_SCHEMA}.", "Upgrade edgehybrid."
+        )
     if unknown := sorted(set(raw) - known):
-        raise RequestError(f"The recipe {path} names {unknown[0]!r}, which is no option.", f"Options: {', '.join(sorted(known))}.")
+        raise RequestError(
+            f"The recipe {path} names {unknown[0]!r}, which is no option.", f"Options: {', '.join(sorted(known))}."
+        )
     try:
         return msgspec.convert({**raw, **overrides}, ExportOptions)
     except msgspec.ValidationError as error:

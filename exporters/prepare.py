@@ -99,7 +99,9 @@ def _try_data(model: Model, samples: Samples) -> None:
     try:
         trace(model.graph, feeds, [output.name for output in model.outputs])
     except ModelError as error:
-        raise DataError(f"The model does not run on the first sample: {error.what}", "Check the shapes of the arrays.") from error
+        raise DataError(
+            f"The model does not run on the first sample: {error.what}", "Check the shapes of the arrays."
+        ) from error
 
 
 def _probes(model: Model, samples: Samples) -> Probes:

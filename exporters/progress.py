@@ -9,7 +9,7 @@ class Progress(Protocol):
     """Told in order: a task starts, advances, the next one starts. ``note`` is a line worth reading."""
 
     def start(self, total: int, text: str) -> None:
-        """A task of ``total`` steps starts."""
+        """A task of ``total`` steps starts; zero means that nobody knows how many."""
         ...
 
     def advance(self, steps: int = 1) -> None:

@@ -112,8 +112,10 @@ def time_all(
     return Timings(names=names, wall_s=wall, cpu_s=cpu)
 
 
-def figures(trial: Trial, prepared: Prepared, scores: Mapping[str, Score], timings: Timings, seed: int) -> dict[str, Figures]:
-    """Join what was measured, by candidate; a candidate with broken outputs has the reference's scores and ``finite=False``."""
+def figures(
+    trial: Trial, prepared: Prepared, scores: Mapping[str, Score], timings: Timings, seed: int
+) -> dict[str, Figures]:
+    """Join what was measured, by candidate; one with broken outputs has ``finite=False`` and the reference's scores."""
     reference = scores[REFERENCE].scores
     joined = {}
     for candidate in trial.candidates:
@@ -132,7 +134,9 @@ def figures(trial: Trial, prepared: Prepared, scores: Mapping[str, Score], timin
     return joined
 
 
-def memory_of(trial: Trial, names: Sequence[str], prepared: Prepared, cache: Cache, progress: Progress) -> dict[str, int]:
+def memory_of(
+    trial: Trial, names: Sequence[str], prepared: Prepared, cache: Cache, progress: Progress
+) -> dict[str, int]:
     """Resident bytes of the named candidates, each in a fresh process."""
     feeds = first_feeds(prepared.evaluation, 1)[0]
     progress.start(len(names), "memory")

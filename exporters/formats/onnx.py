@@ -32,7 +32,7 @@ class Packed:
 
 
 def pack(graphs: Mapping[str, Graph]) -> Packed:
-    """Move the weights of all ``graphs`` (variant name to graph) into one shared file; equal tensors are stored once."""
+    """Move the weights of ``graphs`` (variant name to graph) into one shared file; equal tensors are stored once."""
     store = _Store()
     models, sizes = {}, {}
     for name, graph in graphs.items():

@@ -29,7 +29,9 @@ print(max(process.memory_info().rss - before, 0))
 """  # a text, not a module: importing this package would bring half of the workstation into the process
 
 
-def resident_bytes(model_file: Path, weights_dir: Path, feeds: Mapping[str, NDArray[np.generic]], threads: int = 1) -> int:
+def resident_bytes(
+    model_file: Path, weights_dir: Path, feeds: Mapping[str, NDArray[np.generic]], threads: int = 1
+) -> int:
     """Growth of the resident set, in bytes; the engine's own code is loaded before and does not count.
 
     Raises:

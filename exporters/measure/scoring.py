@@ -86,7 +86,10 @@ def sqnr_db(outputs: Mapping[str, NDArray[np.generic]], expected: Mapping[str, N
             b = expected[name].astype(np.float64)
             with np.errstate(invalid="ignore"):
                 difference = np.nan_to_num(array.astype(np.float64) - b)
-            signal, noise = signal + float(np.square(np.nan_to_num(b)).sum()), noise + float(np.square(difference).sum())
+            signal, noise = (
+                signal + float(np.square(np.nan_to_num(b)).sum()),
+                noise + float(np.square(difference).sum()),
+            )
     if noise == 0.0:
         return SQNR_LIMIT_DB
     if signal == 0.0:

@@ -15,7 +15,7 @@ Float64Array = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ratio:
-    """Median of paired ratios with its 95 % bootstrap interval; above one: the candidate is faster than the reference."""
+    """Median of paired ratios with its 95 % bootstrap interval; above one: faster than the reference."""
 
     median: float
     low: float

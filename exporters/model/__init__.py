@@ -3,9 +3,8 @@
 from edgehybrid.exporters.model.edit import MICROSOFT, Editor, array_of, attribute
 from edgehybrid.exporters.model.families import Component, find_components, locate
 from edgehybrid.exporters.model.graph import LAYOUT_OPS, Graph, constant
-from edgehybrid.exporters.model.load import Model, load_model
+from edgehybrid.exporters.model.load import ORT_ERRORS, Model, load_model
 from edgehybrid.exporters.model.probe import (
-    ORT_ERRORS,
     free_axes,
     open_session,
     synthetic_feeds,

@@ -24,7 +24,7 @@ def count_params(graph: Graph, component: Component) -> int:
         if node.name in inside:
             read.update(name for name in node.input if name in sizes)
             total += sum(_attribute_size(attribute) for attribute in node.attribute)
-    return total + sum(sizes[name] for name in read)
+    return int(total + sum(sizes[name] for name in read))
 
 
 def _attribute_size(attribute: onnx.AttributeProto) -> int:

@@ -17,7 +17,7 @@ def load_external(proto: onnx.ModelProto, path: Path) -> None:
     """Bring every external tensor of ``proto`` into memory.
 
     Raises:
-        ModelError: If a file is missing or too short, or lies outside the model's folder (absolute, ``..``, or by a link).
+        ModelError: If a file is missing, too short, or outside the model's folder (absolute, ``..``, or by a link).
     """
     folder = path.resolve().parent
     found = False

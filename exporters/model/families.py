@@ -20,12 +20,54 @@ RECURRENT = frozenset({"GRU", "LSTM", "RNN", "DynamicQuantizeLSTM"})
 PRODUCTS = frozenset({"MatMul", "Gemm", "FusedMatMul", "MatMulInteger", "QLinearMatMul", "FusedGemm"})
 ATTENTIONS = frozenset({"Attention", "MultiHeadAttention", "QAttention", "GroupQueryAttention"})
 _ELEMENTWISE = frozenset(
-    "Relu LeakyRelu PRelu Clip Sigmoid HardSigmoid HardSwish Tanh Elu Selu Celu Softplus Softsign Mish Gelu Erf Swish "
-    "Mul Add Sub Div Pow Dropout Identity QuickGelu FastGelu BiasGelu ThresholdedRelu".split()
+    [
+        "Relu",
+        "LeakyRelu",
+        "PRelu",
+        "Clip",
+        "Sigmoid",
+        "HardSigmoid",
+        "HardSwish",
+        "Tanh",
+        "Elu",
+        "Selu",
+        "Celu",
+        "Softplus",
+        "Softsign",
+        "Mish",
+        "Gelu",
+        "Erf",
+        "Swish",
+        "Mul",
+        "Add",
+        "Sub",
+        "Div",
+        "Pow",
+        "Dropout",
+        "Identity",
+        "QuickGelu",
+        "FastGelu",
+        "BiasGelu",
+        "ThresholdedRelu",
+    ]
 )
 _BESIDE_CONVOLUTION = _ELEMENTWISE | frozenset(
-    "BatchNormalization InstanceNormalization GroupNormalization LpPool MaxPool AveragePool GlobalAveragePool "
-    "GlobalMaxPool Pad Concat Resize Upsample DepthToSpace SpaceToDepth".split()
+    [
+        "BatchNormalization",
+        "InstanceNormalization",
+        "GroupNormalization",
+        "LpPool",
+        "MaxPool",
+        "AveragePool",
+        "GlobalAveragePool",
+        "GlobalMaxPool",
+        "Pad",
+        "Concat",
+        "Resize",
+        "Upsample",
+        "DepthToSpace",
+        "SpaceToDepth",
+    ]
 )
 _INSIDE_SCORES = LAYOUT_OPS | frozenset({"Mul", "Div", "Add", "Where", "Dropout", "Sub", "Max"})
 _BEFORE_SCORES = LAYOUT_OPS | frozenset({"Mul", "Div", "Add", "Dropout"})
@@ -101,7 +143,7 @@ def _by_operator(node: ir.Node, families: Mapping[ir.Node, Family]) -> Family:
         return "trees"
     if node.op_type in PRODUCTS:
         return "dense"
-    producers = {families.get(producer, "glue") for producer in _data_producers(node)}
+    producers = {"glue" if producer is None else families.get(producer, "glue") for producer in _data_producers(node)}
     if producers == {"convolution"} and node.op_type in _BESIDE_CONVOLUTION:
         return "convolution"
     if producers == {"dense"} and node.op_type in _ELEMENTWISE:
@@ -145,18 +187,19 @@ def attention_nodes(softmax: ir.Node) -> set[ir.Node]:
     middle |= {scores, context}
     values = next((value for value in context.inputs if value is not None and value.producer() not in middle), None)
     for operand in (*scores.inputs[:2], values):
-        projection = _climb(operand, _BEFORE_SCORES, path := set())
-        middle |= path
+        before: set[ir.Node] = set()
+        projection = _climb(operand, _BEFORE_SCORES, before)
+        middle |= before
         if projection is not None and _is_projection(projection):
             middle.add(projection)
-    projection = _descend(context.outputs[0], LAYOUT_OPS, path := set())
+    after: set[ir.Node] = set()
+    projection = _descend(context.outputs[0], LAYOUT_OPS, after)
+    middle |= after
     if projection is not None and _is_projection(projection):
-        middle |= path | {projection}
+        middle.add(projection)
         bias = _only_user(projection.outputs[0])
         if bias is not None and bias.op_type == "Add" and any(constant(value) is not None for value in bias.inputs):
             middle.add(bias)
-    else:
-        middle |= path
     return middle
 
 

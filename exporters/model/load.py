@@ -10,6 +10,7 @@ from pathlib import Path
 import onnx
 import onnxruntime as ort
 from google.protobuf.message import DecodeError
+from onnx.inliner import inline_local_functions
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
 
 from edgehybrid.errors import ModelError
@@ -43,7 +44,7 @@ ORT_ERRORS = (
 class Model:
     """A model as the user gave it: float, checked, loadable.
 
-    ``inputs`` leaves out what has a default; a string in a shape is a free axis. ``opset`` is that of the default domain.
+    ``inputs`` leaves out what has a default; a string in a shape is a free axis. ``opset``: the default domain's.
     """
 
     name: str
@@ -74,7 +75,7 @@ def load_model(path: str | Path, shapes: Mapping[str, tuple[int | str, ...]] | N
     opset = _opset(proto, path)
     _check(proto, path)
     if proto.functions:
-        proto = onnx.inliner.inline_local_functions(proto)
+        proto = inline_local_functions(proto)
     _override(proto, shapes or {}, path)
     _name_nodes(proto.graph)
     _try_runtime(proto, path)
@@ -117,7 +118,7 @@ def _opset(proto: onnx.ModelProto, path: Path) -> int:
     if opset < MIN_OPSET and not ml_only:
         raise ModelError(
             f"{path} uses opset {opset}; {MIN_OPSET} is the oldest that works.",
-            f"Export it again with a newer opset, or convert it with onnx.version_converter.convert_version(m, {MIN_OPSET}).",
+            f"Export it with a newer opset, or use onnx.version_converter.convert_version(model, {MIN_OPSET}).",
         )
     return opset
 
@@ -160,7 +161,10 @@ def _override(proto: onnx.ModelProto, shapes: Mapping[str, tuple[int | str, ...]
             raise ModelError(f"{path} has no input {name!r}.", f"It has: {', '.join(by_name)}.")
         tensor = by_name[name].type.tensor_type
         if tensor.HasField("shape") and len(tensor.shape.dim) != len(shape):
-            raise ModelError(f"Input {name!r} of {path} has {len(tensor.shape.dim)} axes, not {len(shape)}.", "Give one length per axis.")
+            raise ModelError(
+                f"Input {name!r} of {path} has {len(tensor.shape.dim)} axes, not {len(shape)}.",
+                "Give one length per axis.",
+            )
         tensor.shape.ClearField("dim")
         for length in shape:
             dim = tensor.shape.dim.add()

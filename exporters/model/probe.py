@@ -22,7 +22,9 @@ def free_axes(specs: Iterable[TensorSpec]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(axis for spec in specs for axis in spec.shape if isinstance(axis, str)))
 
 
-def synthetic_feeds(specs: Iterable[TensorSpec], lengths: Mapping[str, int] | int = 1, seed: int = 0) -> dict[str, Array]:
+def synthetic_feeds(
+    specs: Iterable[TensorSpec], lengths: Mapping[str, int] | int = 1, seed: int = 0
+) -> dict[str, Array]:
     """Make inputs: normal noise for floats, zeros for the rest; ``lengths`` says how long the free axes are."""
     rng = np.random.default_rng(seed)
     feeds: dict[str, Array] = {}
@@ -37,7 +39,9 @@ def synthetic_feeds(specs: Iterable[TensorSpec], lengths: Mapping[str, int] | in
     return feeds
 
 
-def open_session(proto: onnx.ModelProto | bytes, *, optimize: bool = True, profile_prefix: str | None = None) -> ort.InferenceSession:
+def open_session(
+    proto: onnx.ModelProto | bytes, *, optimize: bool = True, profile_prefix: str | None = None
+) -> ort.InferenceSession:
     """Open one graph with one thread and no spinning.
 
     Raises:
@@ -88,7 +92,9 @@ def trace(
     try:
         return dict(zip(wanted, session.run(wanted, {**feeds, **(cuts or {})}), strict=True))
     except ORT_ERRORS as error:
-        raise ModelError(f"The model does not run on inputs of the shapes it declares: {error}.", "Fix its shapes with --shape.") from error
+        raise ModelError(
+            f"The model does not run on inputs of the shapes it declares: {error}.", "Fix its shapes with --shape."
+        ) from error
 
 
 def _cut(proto: onnx.ModelProto, cuts: Mapping[str, Array]) -> None:

@@ -10,8 +10,8 @@ from edgehybrid.bundle import ComponentInfo, ModelInfo
 from edgehybrid.errors import ModelError
 from edgehybrid.exporters.model.cost import count_macs, count_params
 from edgehybrid.exporters.model.families import Component, find_components
-from edgehybrid.exporters.model.load import Model, load_model
-from edgehybrid.exporters.model.probe import ORT_ERRORS, synthetic_feeds, trace_shapes
+from edgehybrid.exporters.model.load import ORT_ERRORS, Model, load_model
+from edgehybrid.exporters.model.probe import synthetic_feeds, trace_shapes
 from edgehybrid.exporters.model.profile import TimeProfile, profile
 from edgehybrid.tensors import TensorSpec
 
@@ -98,7 +98,5 @@ def _info(
 
 
 def _all_params(model: Model) -> int:
-    everything = Component(
-        name="all", family="glue", nodes=tuple(node.name for node in model.graph.proto.graph.node)
-    )
+    everything = Component(name="all", family="glue", nodes=tuple(node.name for node in model.graph.proto.graph.node))
     return count_params(model.graph, everything)

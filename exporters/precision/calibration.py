@@ -37,7 +37,9 @@ class RangeCollector:
         self.low, self.high = min(self.low, float(flat.min())), max(self.high, float(flat.max()))
         reach = max(abs(self.low), abs(self.high))
         if reach > 0.0 and self._edge == 0.0:
-            self._edge = float(2.0 ** np.ceil(np.log2(reach)))  # a power of two: the order of the batches does not matter
+            self._edge = float(
+                2.0 ** np.ceil(np.log2(reach))
+            )  # a power of two: the order of the batches does not matter
             self._counts[BINS // 2] += self._zeros
         while reach > self._edge > 0.0:
             self._widen()
@@ -97,7 +99,9 @@ def collect_ranges(
         try:
             results = session.run(made, dict(feeds)) if session is not None else []
         except ORT_ERRORS as error:
-            raise DataError(f"The model does not run on the data: {error}.", "Check the shapes of the arrays.") from error
+            raise DataError(
+                f"The model does not run on the data: {error}.", "Check the shapes of the arrays."
+            ) from error
         for name, array in [*zip(made, results, strict=True), *((n, feeds[n]) for n in wanted if n in feeds)]:
             collectors[name].add(array)
     return {name: collector.range(method) for name, collector in collectors.items()}

@@ -36,9 +36,7 @@ class Quantized:
     untouched: tuple[Untouched, ...]
 
 
-def quantize(
-    graph: Graph, components: tuple[Component, ...], recipe: Mapping[str, str], setting: Setting
-) -> Quantized:
+def quantize(graph: Graph, components: tuple[Component, ...], recipe: Mapping[str, str], setting: Setting) -> Quantized:
     """Apply ``recipe`` to ``graph``.
 
     Args:

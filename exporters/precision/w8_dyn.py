@@ -92,7 +92,13 @@ def _product(
     editor: Editor, node: ir.Node, w: Float32Array, bias: ir.Value | None, output: ir.Value, setting: Setting
 ) -> None:
     q, scale = quantize_per_channel(w, axis=1, limit=setting.target.weight_max)
-    inputs = [node.inputs[0], editor.weight(f"{node.name}_w8", q), editor.weight(f"{node.name}_scale", scale), None, bias]
+    inputs = [
+        node.inputs[0],
+        editor.weight(f"{node.name}_w8", q),
+        editor.weight(f"{node.name}_scale", scale),
+        None,
+        bias,
+    ]
     new = editor.node(node, "DynamicQuantizeMatMul", inputs, name=f"{node.name}_dyn", domain=MICROSOFT)
     editor.supplant(output, new.outputs[0])
 
@@ -125,7 +131,13 @@ def integer_attention(
     """Replace ``node`` by ``QAttention`` on ``x``: integers, their scale, their zero point."""
     q, scale = quantize_per_channel(w, axis=1, limit=setting.target.weight_max)
     zero = editor.weight(f"{node.name}_zero", np.zeros(w.shape[1], dtype=np.int8))
-    inputs = [x[0], editor.weight(f"{node.name}_w8", q), node.inputs[2], x[1], editor.weight(f"{node.name}_scale", scale)]
+    inputs = [
+        x[0],
+        editor.weight(f"{node.name}_w8", q),
+        node.inputs[2],
+        x[1],
+        editor.weight(f"{node.name}_scale", scale),
+    ]
     inputs += [None, x[2], zero]
     heads = attribute(node, "num_heads", 1)
     new = editor.node(node, "QAttention", inputs, name=f"{node.name}_int8", domain=MICROSOFT, num_heads=heads)
@@ -152,7 +164,13 @@ def _lstm(editor: Editor, node: ir.Node, setting: Setting) -> str | None:
     inputs = [padded[0], *integers, *padded[3:8], *scales]
     kept = {name: item.value for name, item in node.attributes.items() if name != "layout"}
     new = editor.node(
-        node, "DynamicQuantizeLSTM", inputs, name=f"{node.name}_dyn", domain=MICROSOFT, outputs=len(node.outputs), **kept
+        node,
+        "DynamicQuantizeLSTM",
+        inputs,
+        name=f"{node.name}_dyn",
+        domain=MICROSOFT,
+        outputs=len(node.outputs),
+        **kept,
     )
     for old, value in zip(node.outputs, new.outputs, strict=True):
         editor.supplant(old, value)

@@ -19,7 +19,9 @@ from edgehybrid.exporters.precision.w8_dyn import attention_obstacle, integer_at
 from edgehybrid.exporters.skip import Skip
 
 _FUSED_AFTER = frozenset({"Relu", "Clip"})
-_BESIDE = frozenset("Sigmoid Mul Add LeakyRelu AveragePool GlobalAveragePool MaxPool Concat Relu Clip".split())
+_BESIDE = frozenset(
+    ["Sigmoid", "Mul", "Add", "LeakyRelu", "AveragePool", "GlobalAveragePool", "MaxPool", "Concat", "Relu", "Clip"]
+)
 _WEIGHTED = frozenset({"Conv", "MatMul", "Gemm"})
 
 
@@ -199,7 +201,9 @@ class _Work:
         self._scales[value] = self._scales[back.outputs[0]] = scale
         return back.outputs[0]
 
-    def _weights(self, node: ir.Node, w: np.ndarray[tuple[int, ...], np.dtype[np.float32]], axis: int, x: np.float32) -> None:
+    def _weights(
+        self, node: ir.Node, w: np.ndarray[tuple[int, ...], np.dtype[np.float32]], axis: int, x: np.float32
+    ) -> None:
         q, scale = quantize_per_channel(w, axis=axis, limit=self.setting.target.weight_max)
         zero = self.editor.weight(f"{node.name}_zero", np.zeros(scale.shape, dtype=np.int8))
         inputs = [self.editor.weight(f"{node.name}_w8", q), self.editor.weight(f"{node.name}_scale", scale), zero]

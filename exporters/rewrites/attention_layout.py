@@ -73,7 +73,9 @@ def _heads(graph: Graph, parts: Parts, feeds: Mapping[str, NDArray[np.generic]])
     batch = next(iter(feeds.values())).shape[0]
     found: list[tuple[Indices, bool]] = []
     length = count = 0
-    for name, factor, projection, is_keys in zip(names, parts.factors, parts.projections, (False, True, False), strict=True):
+    for name, factor, projection, is_keys in zip(
+        names, parts.factors, parts.projections, (False, True, False), strict=True
+    ):
         array = moved[name] if name in moved else counting[name]
         if array.ndim != 4 or array.shape[0] != batch:
             return "its heads are no axis of their own"
@@ -117,7 +119,9 @@ def _columns(indices: Indices, width: int) -> tuple[Indices, bool] | None:
 def find_output(graph: Graph, parts: Parts, heads: Heads, probes: Probes) -> Output | str:
     """Follow the result through layout nodes to where vectors are whole again."""
     chain = [parts.anchor.outputs[0]]
-    while len(users := [u for u, _ in chain[-1].uses() if u.op_type != "Shape"]) == 1 and users[0].op_type in LAYOUT_OPS:
+    while (
+        len(users := [u for u, _ in chain[-1].uses() if u.op_type != "Shape"]) == 1 and users[0].op_type in LAYOUT_OPS
+    ):
         chain.append(users[0].outputs[0])
     best: list[Output | None] = []
     for feeds in (probes.first, probes.second):

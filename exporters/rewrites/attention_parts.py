@@ -46,10 +46,15 @@ class Parts:
 
 
 def find_parts(softmax: ir.Node) -> Parts | str | None:
-    """Find the block around ``softmax``: the reason why it is no plain self-attention, or ``None`` if it is none at all."""
+    """Find the block around ``softmax``: why it is no plain self-attention, or ``None`` if it is no attention at all."""
     users = [user for user, _ in softmax.outputs[0].uses()]
     product, inner, obstacle = _scores(softmax.inputs[0])
-    if product is None or len(users) != 1 or users[0].op_type != "MatMul" or users[0].inputs[0] is not softmax.outputs[0]:
+    if (
+        product is None
+        or len(users) != 1
+        or users[0].op_type != "MatMul"
+        or users[0].inputs[0] is not softmax.outputs[0]
+    ):
         return None
     if obstacle is not None:
         return obstacle

@@ -13,7 +13,7 @@ from edgehybrid.exporters.rewrites.protocol import PassResult, Probes
 
 @dataclass(frozen=True, slots=True)
 class CancelPairs:
-    """``T(T(x))`` becomes one transposition, or none if the orders cancel; ``reshape(reshape(x))`` becomes the second."""
+    """Two transpositions become one, or none if the orders cancel; of two reshapes the second stays."""
 
     name: ClassVar[str] = "cancel-pairs"
 

@@ -8,7 +8,7 @@ transpositions, slices, gathers and splits is understood, whichever exporter mad
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import onnx_ir as ir
@@ -31,7 +31,8 @@ class FuseAttention:
 
     def __call__(self, graph: Graph, probes: Probes, /) -> PassResult:
         """Fuse every block that is self-attention without a mask; a near miss is skipped with its reason."""
-        applied, skipped = 0, []
+        applied = 0
+        skipped: list[Skip] = []
         tried: set[str] = set()
         while True:
             model = graph.edit()
@@ -71,7 +72,7 @@ def _fuse(graph: Graph, model: ir.Model, parts: Parts | str, probes: Probes) -> 
     name = str(parts.softmax.name)
     parts.softmax.name = f"{name}_gone"
     inputs = [x, editor.weight(f"{name}_w", w), editor.weight(f"{name}_b", b)]
-    options = {"num_heads": heads.count, "scale": float(parts.scale)}
+    options: dict[str, Any] = {"num_heads": heads.count, "scale": float(parts.scale)}
     fused = editor.node(parts.anchor, "Attention", inputs, name=f"{name}_fused", domain=MICROSOFT, **options)
     fused.name = name  # its place in the user's graph is known by this name
     _give(editor, fused.outputs[0], output, heads, parts)

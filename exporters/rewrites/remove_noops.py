@@ -49,7 +49,7 @@ def _same_as(node: ir.Node) -> ir.Value | None:
     match node.op_type:
         case "Identity":
             return x
-        case "Dropout" if len(node.inputs) < 3 or (flag := array_of(node.inputs[2])) is not None and not flag.any():
+        case "Dropout" if len(node.inputs) < 3 or ((flag := array_of(node.inputs[2])) is not None and not flag.any()):
             return x
         case "Transpose":
             order = attribute(node, "perm", None)
@@ -66,7 +66,13 @@ def _neutral(node: ir.Node) -> ir.Value | None:
     value, places = _NEUTRAL[node.op_type]
     for place in places:
         array, other = array_of(node.inputs[place]), node.inputs[1 - place]
-        if array is not None and other is not None and array.size == 1 and array.dtype == np.float32 and array.item() == value:
+        if (
+            array is not None
+            and other is not None
+            and array.size == 1
+            and array.dtype == np.float32
+            and array.item() == value
+        ):
             rank = None if other.shape is None else len(other.shape)
             if array_of(other) is None and (array.ndim == 0 or (rank is not None and array.ndim <= rank)):
                 return other

@@ -1,6 +1,6 @@
 """From candidates to the points worth shipping."""
 
-from edgehybrid.exporters.search.candidates import OPTIMIZED, PLANS, Candidate, Plan, Workshop, plans
+from edgehybrid.exporters.search.candidates import OPTIMIZED, PLANS, Built, Candidate, Plan, Workshop, plans
 from edgehybrid.exporters.search.frontier import Figures, Frontier, choose, default_max_drop
 from edgehybrid.exporters.search.rewriting import BestFloat, best_float
 
@@ -8,6 +8,7 @@ __all__ = [
     "OPTIMIZED",
     "PLANS",
     "BestFloat",
+    "Built",
     "Candidate",
     "Figures",
     "Frontier",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from edgehybrid.bundle import Family, Untouched
+from edgehybrid.bundle import Dropped, Family, Untouched
 from edgehybrid.exporters.model import Component, Graph
 from edgehybrid.exporters.options import Effort
 from edgehybrid.exporters.precision import Method, Ranges, Setting, Target, quantize
@@ -32,16 +32,12 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A graph that could become an operating point.
-
-    ``schemes`` says what each component really is in; ``untouched`` what the plan wanted and could not have.
-    """
+    """A graph that could become an operating point; ``schemes`` says what each component really is in."""
 
     name: str
     graph: Graph
     plan: Plan
     schemes: Mapping[str, str]
-    untouched: tuple[Untouched, ...] = ()
     threads: int = 1
 
 
@@ -75,7 +71,7 @@ def plans(components: Sequence[Component], effort: Effort) -> tuple[Plan, ...]:
     seen: set[tuple[object, ...]] = set()
     chosen = []
     for plan in table:
-        recipe = {family: plan.recipe[family] for family in present if family in plan.recipe}
+        recipe: dict[str, str] = {family: plan.recipe[family] for family in present if family in plan.recipe}
         uses_ranges = "w8a8" in recipe.values()
         key = (*recipe.items(), plan.method if uses_ranges else "", plan.threads)
         pointless = not recipe and plan.threads is None
@@ -83,6 +79,15 @@ def plans(components: Sequence[Component], effort: Effort) -> tuple[Plan, ...]:
             seen.add(key)
             chosen.append(replace(plan, recipe=recipe))
     return tuple(chosen)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """Candidates, the reference first; plans that came out equal to another one; what schemes left untouched."""
+
+    candidates: tuple[Candidate, ...]
+    dropped: tuple[Dropped, ...]
+    untouched: tuple[Untouched, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,38 +101,32 @@ class Workshop:
     ranges: Mapping[Method, Ranges] = field(default_factory=dict)
     threads: int = 1
 
-    def build(self, todo: Sequence[Plan]) -> tuple[tuple[Candidate, ...], tuple[tuple[str, str], ...]]:
-        """Build the float candidates and those of ``todo``; equal graphs are built once.
-
-        Returns:
-            The candidates, the reference first; and (name, reason) of what came out equal to another.
-        """
-        floats = dict.fromkeys((component.name for component in self.components), "fp32")
-        reference = Candidate(
-            name=REFERENCE, graph=self.original, plan=Plan(name=REFERENCE, recipe={}), schemes=floats, threads=self.threads
-        )
-        made = [reference]
-        if self.best_float is not self.original:
-            plan = Plan(name=OPTIMIZED, recipe={})
-            made.append(replace(reference, name=OPTIMIZED, graph=self.best_float, plan=plan))
+    def build(self, todo: Sequence[Plan]) -> Built:
+        """Build the float candidates and those of ``todo``; equal graphs are built once."""
+        made = self._floats()
         known = {(candidate.graph.digest, candidate.threads): candidate.name for candidate in made}
-        equal = []
+        dropped: list[Dropped] = []
+        untouched: dict[Untouched, None] = {}
         for plan in todo:
             setting = Setting(target=self.target, ranges=self.ranges.get(plan.method, {}))
             result = quantize(self.best_float, self.components, plan.recipe, setting)
-            key = (result.graph.digest, plan.threads or self.threads)
+            untouched |= dict.fromkeys(result.untouched)
+            threads = plan.threads or self.threads
+            key = (result.graph.digest, threads)
             if key in known:
-                equal.append((plan.name, f"comes out equal to {known[key]}"))
+                dropped.append(Dropped(name=plan.name, reason=f"comes out equal to {known[key]}"))
                 continue
             known[key] = plan.name
             made.append(
-                Candidate(
-                    name=plan.name,
-                    graph=result.graph,
-                    plan=plan,
-                    schemes=result.schemes,
-                    untouched=result.untouched,
-                    threads=plan.threads or self.threads,
-                )
+                Candidate(name=plan.name, graph=result.graph, plan=plan, schemes=result.schemes, threads=threads)
             )
-        return tuple(made), tuple(equal)
+        return Built(candidates=tuple(made), dropped=tuple(dropped), untouched=tuple(untouched))
+
+    def _floats(self) -> list[Candidate]:
+        floats = dict.fromkeys((component.name for component in self.components), "fp32")
+        plan = Plan(name=REFERENCE, recipe={})
+        reference = Candidate(name=REFERENCE, graph=self.original, plan=plan, schemes=floats, threads=self.threads)
+        if self.best_float is self.original:
+            return [reference]
+        plan = Plan(name=OPTIMIZED, recipe={})
+        return [reference, replace(reference, name=OPTIMIZED, graph=self.best_float, plan=plan)]

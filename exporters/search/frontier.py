@@ -125,9 +125,8 @@ def _why_dominated(a: Figures, b: Figures, seed: int) -> str:
     gain = paired_ratio(b.wall_s, a.wall_s, seed)
     return (
         f"dominated by {a.name}: {gain.describe()} as fast, {a.size_bytes / b.size_bytes:.0%} of the size, "
-        f"{a.sqnr_db:.0f} dB against {b.sqnr_db:.0f} dB of likeness to float, no measurable difference in {a.quality.metric}"
-        if a.quality.drop >= b.quality.drop - 1e-12 or abs(a.quality.drop - b.quality.drop) < 0.05
-        else f"dominated by {a.name}, which is better in {a.quality.metric}"
+        f"{a.quality.metric} {a.quality.value:.4g} against {b.quality.value:.4g}, "
+        f"likeness to float {a.sqnr_db:.0f} dB against {b.sqnr_db:.0f} dB"
     )
 
 

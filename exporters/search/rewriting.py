@@ -73,9 +73,7 @@ def best_float(
             dropped.append(Dropped(name=name, reason=f"{than}: {gains[name].describe()}"))
     if not kept:
         return BestFloat(graph=graph, report=None, speedup=None, dropped=tuple(dropped))
-    return BestFloat(
-        graph=reports[winner].graph, report=reports[winner], speedup=gains[winner], dropped=tuple(dropped)
-    )
+    return BestFloat(graph=reports[winner].graph, report=reports[winner], speedup=gains[winner], dropped=tuple(dropped))
 
 
 def _differs(graph: Graph, other: Graph, samples: Sequence[Feeds]) -> str | None:
