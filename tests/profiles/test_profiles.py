@@ -206,9 +206,10 @@ def test_an_unknown_board_is_generic_with_its_own_cores(tmp_path: Path) -> None:
     assert 16000 == device.memory_mib
 
 
-def test_a_longer_model_name_wins(tmp_path: Path) -> None:
-    """A Pi 3 Model B is not taken for the Plus."""
-    tree = DeviceTree(tmp_path).model("Raspberry Pi 3 Model B Rev 1.2").cores(4)
+@pytest.mark.parametrize("model", ["Raspberry Pi 3 Model B Rev 1.2", "Carrier for Raspberry Pi 5 Model B"])
+def test_a_relative_of_a_known_board_is_not_taken_for_it(tmp_path: Path, model: str) -> None:
+    """A Pi 3 Model B is no Plus, and a name that only mentions a board is not that board."""
+    tree = DeviceTree(tmp_path).model(model).cores(4)
 
     assert "generic-linux" == detect_device(tree.root).name
 
