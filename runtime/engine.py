@@ -153,7 +153,8 @@ class Engine:
             if point in self._excluded:
                 raise RequestError(f"{point} cannot run here: {self._excluded[point]}", "Pin another point.")
         self._pinned = point
-        self._follow(self._decide_anew())
+        with self._lock:
+            self._choose()
 
     def context(
         self,
@@ -282,14 +283,14 @@ class Engine:
             self._count()
             self._snapshot = self._telemetry.read()
             self._accounts.look(self._snapshot)
-        decision = self._decide_anew()
-        self._follow(decision)
-        return decision
+            return self._choose()
 
-    def _decide_anew(self) -> Decision:
-        with self._lock:
-            self._decision = self._decide(self._snapshot)
-            return self._decision
+    def _choose(self) -> Decision:
+        """Decide on the last snapshot and ask for the point; under the lock, so that requests come in their order."""
+        self._decision = decision = self._decide(self._snapshot)
+        if decision.point != self._activator.plan.point.name or self._activator.busy:  # another may be on its way
+            self._activator.request(Request(point=decision.point, reason=decision.reason))
+        return decision
 
     def _decide(self, snapshot: Snapshot) -> Decision:
         decision = self._controller.decide(snapshot, self._context, excluded=self._excluded)
@@ -301,11 +302,6 @@ class Engine:
             why = f"pinned to {pinned}, which cannot run here ({self._excluded[pinned]}): {present} stays"
             return replace(decision, point=present, reason=why, guard=None)
         return replace(decision, point=pinned, reason=f"pinned to {pinned} by the app", guard=None)
-
-    def _follow(self, decision: Decision) -> None:
-        """Ask for the decided point, also when it serves already but another one is on its way."""
-        if decision.point != self._activator.plan.point.name or self._activator.busy:
-            self._activator.request(Request(point=decision.point, reason=decision.reason))
 
     def _count(self) -> None:
         """Move the notes of the hot path into the accounts; under the lock."""
