@@ -1,15 +1,15 @@
 """Every error we raise, as one tree: what happened, then the fix.
 
-    EdgeHybridError
-    ├── ModelError        a model file that cannot be used
-    ├── DataError         calibration, evaluation or run-time inputs that do not fit
-    ├── OutputError       a place that cannot be written
-    ├── BundleError       a bundle that is damaged, incomplete or too new
-    ├── BackendError      an inference engine that cannot load or run a variant
-    ├── ProfileError      a device profile or policy that does not validate
-    ├── RequestError      an argument that names something that is not there
-    ├── ExportError       an export that found nothing worth shipping, or broke its own promise
-    └── MissingExtraError an optional part that is not installed
+EdgeHybridError
+├── ModelError        a model file that cannot be used
+├── DataError         calibration, evaluation or run-time inputs that do not fit
+├── OutputError       a place that cannot be written
+├── BundleError       a bundle that is damaged, incomplete or too new
+├── BackendError      an inference engine that cannot load or run a variant
+├── ProfileError      a device profile or policy that does not validate
+├── RequestError      an argument that names something that is not there
+├── ExportError       an export that found nothing worth shipping, or broke its own promise
+└── MissingExtraError an optional part that is not installed
 """
 
 from __future__ import annotations

@@ -29,7 +29,8 @@ class Quality:
     """Measured quality of a point on evaluation data.
 
     Attributes:
-        metric: ``accuracy``, ``agreement`` (with the float model; used without labels), ``rmse``, ``mae``, ``sqnr_db`` or a user's own.
+        metric: ``accuracy``, ``agreement`` (with the float model; used without labels), ``rmse``, ``mae``, ``sqnr_db``
+            or a user's own.
         value: Its value over ``n`` samples.
         ci95: 95 % confidence interval of ``value``.
         drop: Loss against the float reference on the same samples, in the metric's unit, positive when worse.

@@ -56,18 +56,18 @@ def root(debug: bool) -> None:
     del debug  # read by main, before anything can fail
 
 
-def main(args: Sequence[str] | None = None) -> None:
+def main(args: Sequence[str] | None = None, *, command: click.Command = root) -> None:
     """Run the command line, and leave with its exit code: 0 done, 1 our error, 2 wrong use, 130 interrupted."""
     words = list(sys.argv[1:] if args is None else args)
-    sys.exit(_guarded(words, debug="--debug" in words))
+    sys.exit(_guarded(command, words, debug="--debug" in words))
 
 
-def _guarded(words: list[str], *, debug: bool) -> int:
+def _guarded(command: click.Command, words: list[str], *, debug: bool) -> int:
     """Run ``words`` and turn whatever goes wrong into a message on stderr and an exit code."""
     if debug:
         words = ["--debug", *(word for word in words if word != "--debug")]
     try:
-        answer = root.main(words, prog_name="edgehybrid", standalone_mode=False)
+        answer = command.main(words, prog_name="edgehybrid", standalone_mode=False)
         return answer if isinstance(answer, int) else 0
     except click.ClickException as error:
         error.show()

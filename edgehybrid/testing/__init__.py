@@ -1,7 +1,19 @@
-"""Fakes as products: devices made of files, and recordings of real ones."""
+"""Fakes as products: devices made of files, recordings of real ones, bundles and back ends that do as they are told."""
 
+from edgehybrid.testing.backends import Behaviour, FakeBackend, FakeSession
+from edgehybrid.testing.bundles import make_bundle, make_point
 from edgehybrid.testing.capture import record
 from edgehybrid.testing.device_tree import DeviceTree
 from edgehybrid.testing.recording import Player, Recording
 
-__all__ = ["DeviceTree", "Player", "Recording", "record"]
+__all__ = [
+    "Behaviour",
+    "DeviceTree",
+    "FakeBackend",
+    "FakeSession",
+    "Player",
+    "Recording",
+    "make_bundle",
+    "make_point",
+    "record",
+]

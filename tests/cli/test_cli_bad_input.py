@@ -1,0 +1,250 @@
+"""Bad input gets a clear error with its fix, and nothing is lost or half-written."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from edgehybrid.bundle import Bundle
+from edgehybrid.data import npz_bytes
+
+Arrays = dict[str, NDArray[np.generic]]
+
+Cli = Callable[..., CompletedProcess[str]]
+
+
+def arrays_of(data: Path) -> Arrays:
+    """Load the good samples, to be spoilt."""
+    with np.load(data) as loaded:
+        return {name: loaded[name] for name in loaded.files}
+
+
+def save_model(nodes: list[onnx.NodeProto], path: Path, **external: str) -> None:
+    """Save a model of ``nodes`` from x to y, with one initializer w."""
+    weights = numpy_helper.from_array(np.ones((3, 16, 16), np.float32), "w")
+    if external:
+        weights.ClearField("raw_data")
+        weights.data_location = TensorProto.EXTERNAL
+        for key, value in external.items():
+            entry = weights.external_data.add()
+            entry.key, entry.value = key, value
+    shape: list[str | int | None] = ["batch", 3, 16, 16]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, shape)],
+        [weights],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    path.write_bytes(made.SerializeToString())
+
+
+def no_file(path: Path, good: bytes) -> None:
+    del path, good
+
+
+def empty(path: Path, good: bytes) -> None:
+    del good
+    path.write_bytes(b"")
+
+
+def truncated(path: Path, good: bytes) -> None:
+    path.write_bytes(good[: len(good) // 2])
+
+
+def text(path: Path, good: bytes) -> None:
+    del good
+    path.write_text("This is a poem, not a model.\n")
+
+
+def no_valid_model(path: Path, good: bytes) -> None:
+    del good
+    save_model([helper.make_node("Add", ["x", "missing"], ["y"])], path)
+
+
+def unknown_op(path: Path, good: bytes) -> None:
+    del good
+    save_model([helper.make_node("Levitate", ["x"], ["y"])], path)
+
+
+def external_missing(path: Path, good: bytes) -> None:
+    del good
+    save_model([helper.make_node("Add", ["x", "w"], ["y"])], path, location="gone.bin", offset="0", length="3072")
+
+
+def external_outside(path: Path, good: bytes) -> None:
+    del good
+    (path.parent.parent / "secret.bin").write_bytes(b"\0" * 3072)
+    save_model([helper.make_node("Add", ["x", "w"], ["y"])], path, location="../secret.bin", offset="0", length="3072")
+
+
+MODELS: list[tuple[Callable[[Path, bytes], None], str]] = [
+    (no_file, "m.onnx"),
+    (empty, "empty"),
+    (truncated, "m.onnx"),
+    (text, "m.onnx"),
+    (no_valid_model, "missing"),
+    (unknown_op, "Levitate"),
+    (external_missing, "gone.bin"),
+    (external_outside, "secret.bin"),
+]
+
+
+@pytest.mark.parametrize(("spoil", "named"), MODELS, ids=lambda value: getattr(value, "__name__", ""))
+def test_bad_models(
+    cli: Cli, model: Path, data: Path, tmp_path: Path, spoil: Callable[[Path, bytes], None], named: str
+) -> None:
+    """Each bad model is refused with what is wrong and how to go on; no output appears."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    spoil(folder / "m.onnx", model.read_bytes())
+
+    answer = cli("export", folder / "m.onnx", "-o", tmp_path / "out", "--data", data, "--effort", "quick")
+
+    refused(answer, named)
+    assert not (tmp_path / "out").exists()
+
+
+def lacks_an_input(a: Arrays) -> Arrays:
+    return {"z": a["x"], "labels": a["labels"]}
+
+
+def wrong_shape(a: Arrays) -> Arrays:
+    return {**a, "x": a["x"].transpose(0, 2, 3, 1).copy()}
+
+
+def wrong_dtype(a: Arrays) -> Arrays:
+    return {**a, "x": a["x"].astype(np.float64)}
+
+
+def holds_nan(a: Arrays) -> Arrays:
+    x = a["x"].copy()
+    x[17, 0, 0, 0] = np.nan
+    return {**a, "x": x}
+
+
+def no_samples(a: Arrays) -> Arrays:
+    return {name: array[:0] for name, array in a.items()}
+
+
+def labels_of_another_length(a: Arrays) -> Arrays:
+    return {**a, "labels": a["labels"][:-1]}
+
+
+DATA: list[tuple[Callable[[Arrays], Arrays], str]] = [
+    (lacks_an_input, "x"),
+    (wrong_shape, "16"),
+    (wrong_dtype, "float64"),
+    (holds_nan, "17"),
+    (no_samples, "zero samples"),
+    (labels_of_another_length, "labels"),
+]
+
+
+@pytest.mark.parametrize(("spoil", "named"), DATA, ids=lambda value: getattr(value, "__name__", ""))
+def test_bad_data(
+    cli: Cli, model: Path, data: Path, tmp_path: Path, spoil: Callable[[Arrays], Arrays], named: str
+) -> None:
+    """Data that does not fit is refused with what is wrong; no output appears."""
+    (tmp_path / "bad.npz").write_bytes(npz_bytes(spoil(arrays_of(data))))
+
+    words = ("--data", tmp_path / "bad.npz", "--effort", "quick", "--no-cache")
+    answer = cli("export", model, "-o", tmp_path / "out", *words)
+
+    refused(answer, named)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_output_that_exists_stays(cli: Cli, model: Path, data: Path, bundle: Path) -> None:
+    """Without ``--overwrite`` the bundle that is there is not touched, and the fix names the option."""
+    before = (bundle / "manifest.json").read_bytes()
+
+    answer = cli("export", model, "-o", bundle, "--data", data, "--effort", "quick")
+
+    refused(answer, "--overwrite")
+    assert before == (bundle / "manifest.json").read_bytes()
+
+
+def test_overwrite_never_takes_what_is_no_bundle(cli: Cli, model: Path, data: Path, tmp_path: Path) -> None:
+    """A folder with somebody's files is refused even with ``--overwrite``."""
+    (tmp_path / "thesis.txt").write_text("years of work")
+
+    answer = cli("export", model, "-o", tmp_path, "--data", data, "--effort", "quick", "--overwrite")
+
+    refused(answer, "bundle")
+    assert "years of work" == (tmp_path / "thesis.txt").read_text()
+
+
+@pytest.mark.parametrize("verb", ["inspect", "verify", "run"])
+def test_a_folder_that_is_no_bundle(cli: Cli, data: Path, tmp_path: Path, verb: str) -> None:
+    """A folder without a manifest is said to be none."""
+    more = ("--data", data) if verb == "run" else ()
+
+    refused(cli(verb, tmp_path, *more), "bundle")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "named"),
+    [
+        ("--policy", "turbo", "balanced"),
+        ("--device", "raspberry-pi-9", "raspberry-pi-5"),
+        ("--point", "best", "max"),
+        ("--metric", "beauty", "accuracy"),
+        ("--until", "teatime", "18:00"),
+        ("--plot", "run.gif", ".png"),
+    ],
+)
+def test_a_wrong_word_is_answered_with_the_right_ones(
+    cli: Cli, levels_bundle: Path, data: Path, option: str, value: str, named: str
+) -> None:
+    """A name that does not exist is answered with those that do."""
+    refused(cli("run", levels_bundle, "--data", data, option, value), named)
+
+
+def test_interrupted_export_leaves_nothing(model: Path, data: Path, tmp_path: Path) -> None:
+    """Ctrl-C in the middle of measuring: exit 130, one line, neither output nor a temporary sibling."""
+    words = ["export", str(model), "-o", str(tmp_path / "out"), "--data", str(data), "--no-cache"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "edgehybrid", *words], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("latency"):
+            break
+    time.sleep(0.3)
+    os.kill(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+
+    assert 130 == process.returncode, err
+    assert "interrupted" in err
+    assert "Traceback" not in err
+    assert "" == out
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_the_bundle_of_a_good_export_opens(bundle: Path) -> None:
+    """The counter-proof: what is refused above is refused for its own fault."""
+    assert "fp32" == Bundle.open(bundle).points[0].name
+
+
+def refused(answer: CompletedProcess[str], named: str) -> None:
+    """Check that ``answer`` is one of our errors and names what is wrong."""
+    assert 1 == answer.returncode, answer.stdout + answer.stderr
+    assert "" == answer.stdout
+    assert "error:" in answer.stderr
+    assert "fix:" in answer.stderr
+    assert "Traceback" not in answer.stderr
+    assert named in answer.stderr
