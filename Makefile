@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OUT := out
+KWS := samples/keyword_spotter
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test format lint types layers unit bench clean
+.PHONY: help demo test format lint types layers unit schemas bench clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -22,7 +23,10 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@ $(VENV)/.demo
 
 demo: $(VENV)/.demo ## Export the sample, then run it on a draining, heating device; leaves $(OUT)/demo.png
-	$(BIN)/python samples/keyword_spotter/demo.py --out $(OUT)
+	$(BIN)/edgehybrid export $(KWS)/model.onnx -o $(OUT)/kws.bundle --overwrite --effort quick \
+	    --data $(KWS)/calibration.npz --eval-data $(KWS)/evaluation.npz
+	$(BIN)/edgehybrid run $(OUT)/kws.bundle --data $(KWS)/test.npz \
+	    --recording $(KWS)/pi4-ups.recording.jsonl --plot $(OUT)/demo.png
 
 test: format lint types layers unit ## Every check: format, lint, types, layers, tests
 
@@ -40,6 +44,9 @@ layers: $(VENV)/.dev
 
 unit: $(VENV)/.dev
 	$(BIN)/python -m pytest
+
+schemas: $(VENV)/.dev ## Renew the JSON Schemas in docs/reference from the types
+	$(BIN)/python -m edgehybrid.cli.documents
 
 bench: $(VENV)/.dev ## Measure the figures in benchmarks/README.md and write benchmarks/results
 	$(BIN)/python -m benchmarks
