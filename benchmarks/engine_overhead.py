@@ -1,10 +1,13 @@
-"""``engine.run`` beside a hand-written ``InferenceSession.run`` on the same file, one thread, interleaved.
+"""``engine.run`` beside a hand-written ``InferenceSession.run``: ``python -m benchmarks.engine_overhead [MODEL.onnx]``.
+
+Both run the same file on one thread, interleaved.
 
 Target: ratio of medians at most 1.02 on the sample model, at most 1.0 on a model of one node.
 """
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from pathlib import Path
 
@@ -47,8 +50,9 @@ def main() -> None:
     """Measure both models."""
     pin_to_one_core()
     figures: dict[str, object] = {"one_node": measure(one_node())}
-    if SAMPLE.exists():
-        figures["sample"] = measure(SAMPLE.read_bytes())
+    model = Path(sys.argv[1]) if len(sys.argv) > 1 else SAMPLE
+    if model.exists():
+        figures["sample" if model == SAMPLE else model.stem] = measure(model.read_bytes())
     write_result("engine_overhead", figures)
 
 

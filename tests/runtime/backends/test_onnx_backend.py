@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from edgehybrid.errors import BackendError, DataError, EdgeHybridError, ModelError
-from edgehybrid.runtime.backends import LoadRequest, OnnxBackend, Session, make_backend
+from edgehybrid.runtime.backends import LoadRequest, OnnxBackend, Session
 from edgehybrid.runtime.backends.onnx_session import MAX_SHAPES
 from edgehybrid.tensors import TensorSpec
 
@@ -253,10 +253,3 @@ def test_run_failures_are_ours(tmp_path: Path) -> None:
         with pytest.raises(BackendError, match=r"model\.onnx"):
             gather.run({"x": x, "i": np.asarray([9])})
         assert 2.0 == gather.run({"x": x, "i": np.asarray([2])})["y"][0]
-
-
-def test_unknown_back_end_names_those_there_are() -> None:
-    """A variant for an engine that is not there says which there are."""
-    assert "onnx" == make_backend("onnx").name
-    with pytest.raises(BackendError, match="there are: onnx"):
-        make_backend("abacus")
