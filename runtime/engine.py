@@ -82,7 +82,7 @@ class Engine:
         self._policy = policy if isinstance(policy, Policy) else load_policy(policy)
         self._device = _device(device, root)
         self._clock, self._backends = clock, dict(backends or {})
-        self._context = _first_context(deadline_ms, until, clock)
+        self._context = Context(deadline_s=_deadline_s(deadline_ms), until_s=_until_s(until, clock))
         self._telemetry = Telemetry(root, device=self._device, clock=clock)
         self._controller = Controller(self._bundle.points, self._device, self._policy)
         self._accounts = Accounts(self._bundle.points, self._device, self._controller.observe)
@@ -147,7 +147,9 @@ class Engine:
 
         Raises:
             RequestError: There is no such point, or it does not work on this device.
+            BackendError: The engine is closed.
         """
+        self._require_open()
         if point is not None:
             self._bundle.point(point)
             if point in self._excluded:
@@ -162,6 +164,8 @@ class Engine:
         foreground: bool | Keep | None = _KEEP,
         user_waiting: bool | Keep | None = _KEEP,
         importance: float | Keep | None = _KEEP,
+        deadline_ms: float | Keep | None = _KEEP,
+        until: Until | Keep | None = _KEEP,
         **hints: float | str | bool,
     ) -> None:
         """Say what the app knows; what is not given stays as it was, ``None`` takes it back.
@@ -170,16 +174,19 @@ class Engine:
             foreground: Whether somebody looks at the app.
             user_waiting: Whether somebody waits for the answer.
             importance: Of the inputs to come, 0 to 1.
+            deadline_ms: Time that one inference may take from now on.
+            until: End of the mission: ``"18:00"``, seconds from now, or a datetime.
             hints: Anything else, kept for policies that ask for it.
 
         Raises:
-            RequestError: ``importance`` is not between 0 and 1.
+            RequestError: A value is out of its range.
         """
-        if isinstance(importance, (int, float)) and not 0 <= importance <= 1:
+        if isinstance(importance, int | float) and not 0 <= importance <= 1:
             raise RequestError(f"importance={importance:g} is out of range.", "Pass 0 to 1, or None.")
         old = self._context
-        self._context = replace(
-            old,
+        self._context = Context(
+            deadline_s=old.deadline_s if isinstance(deadline_ms, Keep) else _deadline_s(deadline_ms),
+            until_s=old.until_s if isinstance(until, Keep) else _until_s(until, self._clock),
             foreground=old.foreground if isinstance(foreground, Keep) else foreground,
             user_waiting=old.user_waiting if isinstance(user_waiting, Keep) else user_waiting,
             importance=old.importance if isinstance(importance, Keep) else importance,
@@ -192,7 +199,11 @@ class Engine:
 
         Args:
             wait: Return only when the chosen point serves. If it does not work here, the next choice is waited for.
+
+        Raises:
+            BackendError: The engine is closed.
         """
+        self._require_open()
         decision = self._round()
         while wait:
             self._activator.settle()
@@ -262,6 +273,10 @@ class Engine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise BackendError("The engine is closed.", "Use it inside its `with` block, or open a new engine.")
 
     def _watch(self) -> None:
         """Do a round every few seconds, or at once when woken; nothing in between."""
@@ -363,10 +378,11 @@ def _device(device: DeviceProfile | str | os.PathLike[str] | None, root: str | o
     return detect_device(root) if device is None else load_device(device)
 
 
-def _first_context(deadline_ms: float | None, until: Until | None, clock: Callable[[], float]) -> Context:
+def _deadline_s(deadline_ms: float | None) -> float | None:
     if deadline_ms is not None and not deadline_ms > 0:
         raise RequestError(f"deadline_ms={deadline_ms:g} cannot be kept.", "Pass more than 0, or None.")
-    return Context(
-        deadline_s=None if deadline_ms is None else deadline_ms / 1e3,
-        until_s=None if until is None else clock() + seconds_until(until, datetime.now().astimezone()),
-    )
+    return None if deadline_ms is None else deadline_ms / 1e3
+
+
+def _until_s(until: Until | None, clock: Callable[[], float]) -> float | None:
+    return None if until is None else clock() + seconds_until(until, datetime.now().astimezone())

@@ -63,14 +63,17 @@ class Activator:
         self.plan = first
         self._load, self._clock, self._switched, self._failed = load, clock, switched, failed
         self._trim = find_trim()
-        self._lock = threading.Lock()  # of the two fields below; never held while a model loads or runs
+        self._lock = threading.Lock()  # of the fields below; never held while a model loads or runs
+        self._closed = False
         self._pending: Request | None = None
         self._work: Future[None] | None = None
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="edgehybrid-switch")
 
     def request(self, request: Request) -> None:
-        """Ask for a point; the newest request wins over those that still wait."""
+        """Ask for a point; the newest request wins over those that still wait. After closing, nothing happens."""
         with self._lock:
+            if self._closed:
+                return
             self._pending = request
             if self._work is None or self._work.done():
                 self._work = self._worker.submit(self._serve)
@@ -101,7 +104,7 @@ class Activator:
     def close(self) -> None:
         """Finish the request at work, if there is one, and release the plan; runs from now on raise BackendError."""
         with self._lock:
-            self._pending = None
+            self._pending, self._closed = None, True
         self._worker.shutdown(wait=True)
         point = self.plan.point
         self.plan = ClosedPlan(point=point, stages=(), inputs=(), outputs=())

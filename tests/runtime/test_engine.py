@@ -265,8 +265,9 @@ def test_a_closed_engine_says_so(open_engine: Callable[..., Engine], marks_bundl
     engine.run({"x": X})
     engine.close()
     engine.close()
-    with pytest.raises(BackendError, match="closed"):
-        engine.run({"x": X})
+    for use in (lambda: engine.run({"x": X}), engine.step, lambda: engine.pin("min")):
+        with pytest.raises(BackendError, match="closed"):
+            use()
     assert 1 == engine.status().inferences
 
 
@@ -312,6 +313,19 @@ def test_a_tight_deadline_takes_a_quicker_point(
     decision = engine.step(wait=True)
     assert decision.point in ("balanced", "min")
     assert "15 ms" in decision.reason
+
+
+def test_the_deadline_may_change(open_engine: Callable[..., Engine], marks_bundle: Bundle, device: Device) -> None:
+    """A deadline given later counts from the next step on; None takes it back."""
+    engine = open_engine(marks_bundle)
+    engine.context(deadline_ms=2, until=3600)
+    assert "min" == engine.step(wait=True).point
+    assert (0.002, device.now_s + 3600) == (engine.status().context.deadline_s, engine.status().context.until_s)
+    engine.context(deadline_ms=None)
+    device.now_s += 60
+    assert "max" == engine.step(wait=True).point
+    with pytest.raises(RequestError, match="deadline_ms"):
+        engine.context(deadline_ms=-1)
 
 
 def test_nothing_is_dropped_while_points_switch(marks_bundle: Bundle, device: Device) -> None:
