@@ -17,6 +17,9 @@ from samples.keyword_spotter.features import Float32Array
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 KNOWN_TAKES = 5  # takes 0-4: the data set's own test set, here for calibration
+EVALUATION_TAKES = (
+    20  # takes 0-19 of the speaker held out measure quality during export; the rest is for the final test
+)
 MANTISSA_BITS = 8
 CLIPS = ((3, 10), (7, 10), (8, 10))  # digit and take of the README's clips
 
@@ -74,9 +77,11 @@ def split(clips: Sequence[Clip], holdout: str) -> tuple[list[Clip], list[Clip], 
 
 
 def write_data(clips: Sequence[Clip], holdout: str, out: Path) -> None:
-    """Write ``calibration.npz``, ``test.npz`` and a few clips of the speaker held out."""
+    """Write ``calibration.npz``, then ``evaluation.npz``, ``test.npz`` and a few clips of the speaker held out."""
     _, known, held_out = split(clips, holdout)
-    for name, chosen in (("calibration", known), ("test", held_out)):
+    evaluation = [clip for clip in held_out if clip.take < EVALUATION_TAKES]
+    test = [clip for clip in held_out if clip.take >= EVALUATION_TAKES]
+    for name, chosen in (("calibration", known), ("evaluation", evaluation), ("test", test)):
         x, labels = as_arrays(chosen)
         np.savez_compressed(out / f"{name}.npz", x=x, labels=labels)
     (out / "clips").mkdir(exist_ok=True)

@@ -161,7 +161,7 @@ def judge(clips: Sequence[Clip], options: argparse.Namespace, holdout: str) -> t
     return net, {
         "holdout": holdout,
         "parameters": sum(p.numel() for p in net.parameters()),
-        "test_accuracy": round(accuracy(net, held_out), 4),
+        "held_out_accuracy": round(accuracy(net, held_out), 4),
         "calibration_accuracy": round(accuracy(net, known), 4),
     }
 
@@ -175,7 +175,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=22)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--loso", action="store_true", help="hold out each speaker in turn; write no model")
-    parser.add_argument("--write-data", action="store_true", help="also write calibration.npz, test.npz and clips/")
+    parser.add_argument("--write-data", action="store_true", help="also write the three npz files and clips/")
     options = parser.parse_args()
     torch.set_num_threads(1)  # more threads gain nothing on layers this small
     clips = read_clips(options.data)
