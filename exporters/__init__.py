@@ -1,6 +1,6 @@
 """The workstation half: from a model to a bundle of measured operating points."""
 
-from edgehybrid.exporters.export import ExportResult, export
+from edgehybrid.exporters.exporting import ExportResult, export
 from edgehybrid.exporters.model import Model, ModelReport, inspect_model, load_model
 from edgehybrid.exporters.options import Effort, ExportOptions, load_recipe, save_recipe
 from edgehybrid.exporters.progress import Progress, Silent

@@ -28,6 +28,7 @@ class ExportOptions:
         levels: Most points beside the reference, 1 to 5.
         device: Name or file of a device profile; ``None``: this machine. Sets the kind of integers and the watts.
         effort: How long to measure, and how many mixtures to try.
+        budget_s: Seconds for timing all candidates; ``None``: by the effort (8, 30 or 90).
         threads: Intra-op threads of every candidate.
         seed: Of everything that is drawn: the split of the data, the order of runs, resampling.
         calibration: Share of the rows of ``data`` that calibrate when there is no evaluation data of its own.
@@ -43,6 +44,7 @@ class ExportOptions:
     levels: int = 4
     device: str | None = None
     effort: Effort = "standard"
+    budget_s: float | None = None
     threads: int = 1
     seed: int = 0
     calibration: float = 0.3
@@ -65,9 +67,19 @@ class ExportOptions:
             raise RequestError(f"A largest loss of {self.max_drop} is not possible.", "Give 0 or more.")
         if not 0.0 < self.calibration < 1.0:
             raise RequestError(f"{self.calibration} is no share of the data.", "Give a number between 0 and 1.")
+        if self.budget_s is not None and not self.budget_s > 0:
+            raise RequestError(f"Nothing can be measured in {self.budget_s} s.", "Give more than 0.")
         if self.effort not in ("quick", "standard", "thorough"):
             raise RequestError(f"There is no effort {self.effort!r}.", "Choose quick, standard or thorough.")
 
+    @property
+    def seconds(self) -> float:
+        """Seconds for timing all candidates."""
+        return BUDGET_S[self.effort] if self.budget_s is None else self.budget_s
+
+
+BUDGET_S: Mapping[Effort, float] = {"quick": 8.0, "standard": 30.0, "thorough": 90.0}
+"""Seconds for the interleaved measurement of all candidates."""
 
 _NOT_IN_RECIPE = frozenset({"dry_run", "overwrite", "cache"})  # they belong to one call, not to the model
 

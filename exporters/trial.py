@@ -11,16 +11,12 @@ from numpy.typing import NDArray
 
 from edgehybrid.exporters.formats import MODEL_FILE, WEIGHTS_FILE, Packed, pack
 from edgehybrid.exporters.measure import Cache, Score, Timings, interleave, machine_key, resident_bytes, score
-from edgehybrid.exporters.options import Effort
 from edgehybrid.exporters.prepare import Prepared, first_feeds
 from edgehybrid.exporters.progress import Progress
 from edgehybrid.exporters.search import Candidate, Figures
 from edgehybrid.points import REFERENCE
 from edgehybrid.quality import summarize
 from edgehybrid.runtime.backends import LoadRequest, OnnxBackend, Session
-
-BUDGET_S: Mapping[Effort, float] = {"quick": 8.0, "standard": 30.0, "thorough": 90.0}
-"""Seconds for the interleaved measurement of all candidates."""
 
 _OUT = "output:"
 
@@ -94,7 +90,7 @@ def _score(arrays: Mapping[str, NDArray[np.generic]]) -> Score:
 
 
 def time_all(
-    trial: Trial, prepared: Prepared, cache: Cache, progress: Progress, *, effort: Effort, seed: int
+    trial: Trial, prepared: Prepared, cache: Cache, progress: Progress, *, budget_s: float, seed: int
 ) -> Timings:
     """Time every candidate on one sample, interleaved."""
     feeds = first_feeds(prepared.evaluation, 1)[0]
@@ -103,11 +99,11 @@ def time_all(
 
     def measure() -> dict[str, NDArray[np.generic]]:
         runs = {name: (lambda session=session: session.run(feeds)) for name, session in trial.sessions.items()}
-        timings = interleave(runs, budget_s=BUDGET_S[effort], seed=seed, progress=progress.advance)
+        timings = interleave(runs, budget_s=budget_s, seed=seed, progress=progress.advance)
         return {"wall_s": timings.wall_s, "cpu_s": timings.cpu_s}
 
     progress.start(0, "latency")
-    arrays = cache.get((*key, effort, str(seed), prepared.evaluation.sha256, machine_key()), measure)
+    arrays = cache.get((*key, str(budget_s), str(seed), prepared.evaluation.sha256, machine_key()), measure)
     wall, cpu = (np.asarray(arrays[part], dtype=np.float64) for part in ("wall_s", "cpu_s"))
     return Timings(names=names, wall_s=wall, cpu_s=cpu)
 

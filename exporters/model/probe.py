@@ -85,6 +85,8 @@ def trace(
     proto.CopyFrom(graph.proto)
     made = {name for node in proto.graph.node for name in node.output if name}
     wanted = [name for name in (made if names is None else names) if name in made]
+    if not wanted:
+        return {}
     del proto.graph.output[:]
     proto.graph.output.extend(onnx.ValueInfoProto(name=name) for name in wanted)
     _cut(proto, cuts or {})

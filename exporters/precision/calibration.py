@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
@@ -60,11 +61,11 @@ class RangeCollector:
             return 0.0, 0.0
         if method == "minmax" or self._edge == 0.0:
             return self.low, self.high
-        cumulated = np.cumsum(self._counts) / self._counts.sum()
-        tail = (1.0 - share) / 2.0
+        seen = np.cumsum(self._counts)
+        tail = math.ceil((1.0 - share) / 2.0 * int(seen[-1]) - 1e-6)  # in values, so that no rounding shifts a bin
         edges = np.linspace(-self._edge, self._edge, BINS + 1)
-        low = edges[int(np.searchsorted(cumulated, tail, side="right"))]
-        high = edges[min(int(np.searchsorted(cumulated, 1.0 - tail, side="left")) + 1, BINS)]
+        low = edges[int(np.searchsorted(seen, max(tail, 1)))]
+        high = edges[int(np.searchsorted(seen, max(int(seen[-1]) - tail, 1))) + 1]
         return max(self.low, float(low)), min(self.high, float(high))
 
 

@@ -104,7 +104,7 @@ class _Work:
             self.skipped.append(Skip(where=str(node.name), why=why))
 
     def _range(self, value: ir.Value) -> tuple[float, float] | None:
-        return self.setting.ranges.get(str(value.name).removesuffix("_before"))
+        return self.setting.ranges.get(str(_origin(value).name).removesuffix("_before"))
 
     def _conv(self, node: ir.Node) -> str | None:
         w = array_of(node.inputs[1])

@@ -46,7 +46,7 @@ class Parts:
 
 
 def find_parts(softmax: ir.Node) -> Parts | str | None:
-    """Find the block around ``softmax``: why it is no plain self-attention, or ``None`` if it is no attention at all."""
+    """Find the block around ``softmax``: why it is no plain self-attention, or ``None`` if it is none at all."""
     users = [user for user, _ in softmax.outputs[0].uses()]
     product, inner, obstacle = _scores(softmax.inputs[0])
     if (

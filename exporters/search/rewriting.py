@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgehybrid.bundle import Dropped
-from edgehybrid.exporters.measure import Ratio, interleave, largest_difference
+from edgehybrid.exporters.measure import Cache, Ratio, Timings, interleave, largest_difference, machine_key
 from edgehybrid.exporters.model import Graph, open_session
 from edgehybrid.exporters.rewrites import PASSES, Probes, RewriteReport, rewrite
 
@@ -38,6 +38,7 @@ def best_float(
     *,
     budget_s: float,
     seed: int = 0,
+    cache: Cache | None = None,
 ) -> BestFloat:
     """Try each set of rewrites on ``graph``; verify on ``samples``; keep the fastest one that is measurably faster.
 
@@ -47,6 +48,7 @@ def best_float(
         samples: Some calibration inputs, one sample each.
         budget_s: Seconds for the measurement.
         seed: Of the order of runs.
+        cache: Where the times are kept by content.
     """
     reports: dict[str, RewriteReport] = {}
     dropped: list[Dropped] = []
@@ -60,10 +62,8 @@ def best_float(
             reports[name] = report
     if not reports:
         return BestFloat(graph=graph, report=None, speedup=None, dropped=tuple(dropped))
-    sessions = {"fp32": open_session(graph.proto)} | {n: open_session(r.graph.proto) for n, r in reports.items()}
-    feeds = dict(samples[0])
-    runs = {name: (lambda session=session: session.run(None, feeds)) for name, session in sessions.items()}
-    timings = interleave(runs, budget_s=budget_s, seed=seed)
+    graphs = {"fp32": graph} | {name: report.graph for name, report in reports.items()}
+    timings = _time(graphs, samples[0], budget_s=budget_s, seed=seed, cache=cache or Cache(folder=None))
     gains = {name: timings.speedup(name, "fp32", seed) for name in reports}
     winner = max(reports, key=lambda name: gains[name].median)
     kept = gains[winner].low > 1.0
@@ -74,6 +74,21 @@ def best_float(
     if not kept:
         return BestFloat(graph=graph, report=None, speedup=None, dropped=tuple(dropped))
     return BestFloat(graph=reports[winner].graph, report=reports[winner], speedup=gains[winner], dropped=tuple(dropped))
+
+
+def _time(graphs: Mapping[str, Graph], feeds: Feeds, *, budget_s: float, seed: int, cache: Cache) -> Timings:
+    """Time the graphs, interleaved."""
+    key = ("rewrites", *(graph.digest for graph in graphs.values()), str(budget_s), str(seed), machine_key())
+
+    def measure() -> dict[str, NDArray[np.generic]]:
+        sessions = {name: open_session(graph.proto) for name, graph in graphs.items()}
+        runs = {n: (lambda session=session: session.run(None, dict(feeds))) for n, session in sessions.items()}
+        timings = interleave(runs, budget_s=budget_s, seed=seed)
+        return {"wall_s": timings.wall_s, "cpu_s": timings.cpu_s}
+
+    arrays = cache.get(key, measure)
+    wall, cpu = (np.asarray(arrays[part], dtype=np.float64) for part in ("wall_s", "cpu_s"))
+    return Timings(names=tuple(graphs), wall_s=wall, cpu_s=cpu)
 
 
 def _differs(graph: Graph, other: Graph, samples: Sequence[Feeds]) -> str | None:

@@ -32,23 +32,28 @@ class Sketch:
         self.rng = np.random.default_rng(self.seed)
 
     def weight(self, *shape: int, scale: float = 0.5) -> str:
+        """A constant of normal noise."""
         return self.constant((self.rng.standard_normal(shape) * scale).astype(np.float32))
 
     def constant(self, array: Any, dtype: type[np.generic] = np.float32) -> str:
+        """A constant."""
         name = f"w{len(self.weights)}"
         self.weights.append(numpy_helper.from_array(np.asarray(array, dtype=dtype), name))
         return name
 
     def ints(self, *values: int) -> str:
+        """A constant vector of int64."""
         return self.constant(values, np.int64)
 
     def op(self, kind: str, *inputs: str, outputs: int = 1, domain: str = "", **attributes: Any) -> str:
+        """Add a node; returns its first output."""
         names = [f"v{len(self.nodes)}_{i}" if outputs > 1 else f"v{len(self.nodes)}" for i in range(outputs)]
         node = helper.make_node(kind, list(inputs), names, name=f"n{len(self.nodes)}", domain=domain, **attributes)
         self.nodes.append(node)
         return names[0]
 
     def close(self, y: str, x: Sequence[int | str], out: Sequence[int | str | None], opset: int = 18) -> Graph:
+        """Name the output ``y`` and make the graph."""
         self.op("Identity", y)
         self.nodes[-1].output[0] = "y"
         imports = [helper.make_opsetid("", opset), helper.make_opsetid("ai.onnx.ml", 3)]
@@ -69,6 +74,7 @@ class Zoo:
     sketch = Sketch
 
     def conv(self, seed: int = 0, *, act: str = "silu", bn: bool = False, channels: int = 8) -> Graph:
+        """Two convolutions with a residual sum, a pool, a third."""
         s = Sketch(seed)
         y = s.op("Conv", "x", s.weight(channels, 3, 3, 3), s.weight(channels), pads=[1] * 4)
         if bn:
@@ -82,6 +88,7 @@ class Zoo:
         return s.close(y, ["batch", 3, 8, 8], ["batch", 4, 2, 2])
 
     def activation(self, s: Sketch, y: str, act: str) -> str:
+        """Add an activation by name."""
         match act:
             case "silu":
                 return s.op("Mul", y, s.op("Sigmoid", y))
@@ -93,6 +100,7 @@ class Zoo:
                 return y
 
     def dense(self, seed: int = 0, *, gemm: bool = False, hidden: int = 48) -> Graph:
+        """Two layers."""
         s = Sketch(seed)
         if gemm:
             y = s.op("Relu", s.op("Gemm", "x", s.weight(hidden, 32), s.weight(hidden), transB=1))
@@ -103,23 +111,28 @@ class Zoo:
         return s.close(y, ["batch", 32], ["batch", 32])
 
     def recurrent(self, seed: int = 0, *, kind: str = "GRU", both: bool = False, hidden: int = 16) -> Graph:
+        """One layer, batch first outside."""
         s = Sketch(seed)
         gates, d = {"GRU": 3, "LSTM": 4, "RNN": 1}[kind], 2 if both else 1
         w, r = s.weight(d, gates * hidden, 72, scale=0.3), s.weight(d, gates * hidden, hidden, scale=0.3)
         b = s.weight(d, 2 * gates * hidden, scale=0.1)
         x = s.op("Transpose", "x", perm=[1, 0, 2])
-        more = {"linear_before_reset": 1} if kind == "GRU" else {}
+        more: dict[str, Any] = {"linear_before_reset": 1} if kind == "GRU" else {}
         direction = "bidirectional" if both else "forward"
         y = s.op(kind, x, w, r, b, hidden_size=hidden, direction=direction, **more)
         y = s.op("Reshape", s.op("Transpose", y, perm=[2, 0, 1, 3]), s.ints(0, 6, d * hidden))
         return s.close(y, ["batch", 6, 72], ["batch", 6, d * hidden])
 
-    def attention(self, seed: int = 0, *, style: str = "packed", heads: int = 2, size: int = 8, scale: float = 0.0) -> Graph:
+    def attention(
+        self, seed: int = 0, *, style: str = "packed", heads: int = 2, size: int = 8, scale: float = 0.0
+    ) -> Graph:
+        """One self-attention block (or a near miss) in one of the styles that exporters write."""
         s = Sketch(seed)
         y = self.attend(s, "x", heads, size, style, scale or size**-0.5)
         return s.close(y, ["batch", 6, 32], ["batch", 6, 32])
 
     def attend(self, s: Sketch, x: str, heads: int, size: int, style: str, scale: float) -> str:
+        """Add the block."""
         width = heads * size
         if style == "seq-first":
             q, k, v = self._seq_first(s, x, heads, size)
@@ -165,6 +178,7 @@ class Zoo:
         return parts
 
     def trees(self, seed: int = 0) -> Graph:
+        """A dense layer, then one small tree."""
         s = Sketch(seed)
         y = s.op("Relu", s.op("Add", s.op("MatMul", "x", s.weight(32, 32)), s.weight(32)))
         thresholds = [float(v) for v in s.rng.standard_normal(2)]
@@ -205,23 +219,28 @@ class Zoo:
         return s.close(s.op("Gemm", y, s.weight(64, 5), s.weight(5)), ["batch", 1, 12, 16], ["batch", 5])
 
     def feeds(self, graph: Graph, batch: int = 4, seed: int = 0) -> dict[str, Array]:
+        """Normal noise."""
         dims = graph.proto.graph.input[0].type.tensor_type.shape.dim
         shape = [batch, *(dim.dim_value for dim in dims[1:])]
         return {"x": np.random.default_rng(seed).standard_normal(shape).astype(np.float32)}
 
     def probes(self, graph: Graph) -> Probes:
+        """Two batches of different length."""
         return Probes(first=self.feeds(graph, 2, 1), second=self.feeds(graph, 3, 2))
 
     def run(self, graph: Graph, feeds: dict[str, Array], *, optimize: bool = True) -> Array:
+        """The first output."""
         output = open_session(graph.proto, optimize=optimize).run(None, feeds)[0]
         assert isinstance(output, np.ndarray)
         return output
 
     def save(self, graph: Graph, path: Path) -> Path:
+        """Write the file."""
         path.write_bytes(graph.to_bytes())
         return path
 
     def model(self, graph: Graph, folder: Path) -> Model:
+        """Save and load."""
         return load_model(self.save(graph, folder / "model.onnx"))
 
 

@@ -82,7 +82,9 @@ def test_sample_is_understood() -> None:
     assert report.macs > by_family["convolution"].macs > 0
     assert report.no_arithmetic_share is not None
     assert 0.0 < report.no_arithmetic_share < 1.0
-    assert 1.0 == pytest.approx(sum(info.time_share or 0.0 for info in report.components) + (report.unknown_share or 0.0))
+    assert 1.0 == pytest.approx(
+        sum(info.time_share or 0.0 for info in report.components) + (report.unknown_share or 0.0)
+    )
 
 
 def test_cost_of_a_known_layer(zoo: Any, tmp_path: Path) -> None:

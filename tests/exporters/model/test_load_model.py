@@ -94,7 +94,7 @@ def test_unknown_operator_is_named(zoo: Any, tmp_path: Path, domain: str) -> Non
     graph.proto.graph.node[0].domain = domain
     if domain:
         graph.proto.opset_import.append(helper.make_opsetid(domain, 1))
-    with pytest.raises(ModelError, match="Frobnicate.*lacks"):
+    with pytest.raises(ModelError, match=r"Frobnicate.*lacks"):
         zoo.model(graph, tmp_path)
 
 

@@ -35,7 +35,12 @@ def test_rewrites_keep_the_meaning(zoo: Any, kind: str, seed: int) -> None:
 
 
 @settings(max_examples=12, deadline=None)
-@given(style=st.sampled_from(STYLES), heads=st.sampled_from([1, 2, 4]), size=st.sampled_from([4, 7, 8]), seed=st.integers(0, 99))
+@given(
+    style=st.sampled_from(STYLES),
+    heads=st.sampled_from([1, 2, 4]),
+    size=st.sampled_from([4, 7, 8]),
+    seed=st.integers(0, 99),
+)
 def test_attention_keeps_its_meaning(zoo: Any, style: str, heads: int, size: int, seed: int) -> None:
     """Whatever the style, heads and scale: what is fused computes the same."""
     graph = zoo.attention(seed, style=style, heads=heads, size=size, scale=0.3)

@@ -19,7 +19,7 @@ from edgehybrid.exporters.prepare import Prepared, calibration_batches, first_fe
 from edgehybrid.exporters.progress import Progress, Silent
 from edgehybrid.exporters.search import BestFloat, Built, Plan, Workshop, best_float, choose, default_max_drop, plans
 from edgehybrid.exporters.skip import Skip
-from edgehybrid.exporters.trial import BUDGET_S, figures, memory_of, open_trial, score_all, time_all
+from edgehybrid.exporters.trial import figures, memory_of, open_trial, score_all, time_all
 from edgehybrid.points import REFERENCE, OperatingPoint
 
 _VERIFY_SAMPLES = 16
@@ -108,11 +108,16 @@ def export(
     )
 
 
+def _cache(options: ExportOptions) -> Cache:
+    return Cache(folder=cache_folder() if options.cache else None)
+
+
 def _best_float(prepared: Prepared, options: ExportOptions, progress: Progress) -> BestFloat:
     progress.start(1, "rewrites")
     samples = first_feeds(prepared.calibration, _VERIFY_SAMPLES)
-    budget = _REWRITE_SHARE * BUDGET_S[options.effort]
-    best = best_float(prepared.model.graph, prepared.probes, samples, budget_s=budget, seed=options.seed)
+    budget = _REWRITE_SHARE * options.seconds
+    cache = _cache(options)
+    best = best_float(prepared.model.graph, prepared.probes, samples, budget_s=budget, seed=options.seed, cache=cache)
     if best.speedup is not None:
         progress.note(f"rewrites make the float model {best.speedup.describe()} as fast")
     progress.advance()
@@ -144,10 +149,10 @@ def _calibrate(graph: Graph, prepared: Prepared, method: Method) -> Ranges:
 
 
 def _choose(built: Built, prepared: Prepared, options: ExportOptions, progress: Progress, folder: Path) -> Chosen:
-    cache = Cache(folder=cache_folder() if options.cache else None)
+    cache = _cache(options)
     trial = open_trial(built.candidates, folder)
     scores = score_all(trial, prepared, cache, progress)
-    timings = time_all(trial, prepared, cache, progress, effort=options.effort, seed=options.seed)
+    timings = time_all(trial, prepared, cache, progress, budget_s=options.seconds, seed=options.seed)
     found = figures(trial, prepared, scores, timings, options.seed)
     reference = found[REFERENCE]
     if not reference.scores.size:

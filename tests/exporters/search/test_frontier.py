@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edgehybrid.exporters.measure import paired_ratio
+from edgehybrid.exporters.search import Figures, Frontier, choose, default_max_drop
+from edgehybrid.quality import choose_metric, summarize
+from edgehybrid.tensors import TensorSpec
+
+OUTPUT = TensorSpec(name="y", dtype="float32", shape=("batch", 10))
+METRIC = choose_metric("accuracy", outputs=[OUTPUT], has_labels=True, label_dtype="int64")
+WEATHER = np.random.default_rng(0).uniform(1.0, 1.2, 100)
+RIGHT = np.array([1.0] * 190 + [0.0] * 10)
+
+
+def figures(
+    name: str, speed: float, *, wrong: int = 0, size: int = 100, sqnr: float = 40.0, finite: bool = True
+) -> Figures:
+    """A candidate with ``wrong`` more mistakes than the reference and ``speed`` times its speed."""
+    scores = RIGHT.copy()
+    scores[:wrong] = 0.0
+    wall = WEATHER / speed * np.random.default_rng(len(name)).uniform(0.999, 1.001, 100)
+    return Figures(
+        name=name,
+        quality=summarize(METRIC, scores, RIGHT),
+        scores=scores,
+        sqnr_db=sqnr,
+        wall_s=wall,
+        speedup=paired_ratio(WEATHER, wall),
+        size_bytes=size,
+        finite=finite,
+    )
+
+
+REFERENCE = figures("fp32", 1.0, sqnr=150.0)
+
+
+def select(*candidates: Figures, max_drop: float = 0.05, levels: int = 4) -> Frontier:
+    """Choose beside the reference."""
+    return choose(REFERENCE, candidates, metric=METRIC, max_drop=max_drop, levels=levels)
+
+
+def reasons(frontier: Frontier) -> dict[str, str]:
+    """What was dropped, and why."""
+    return {item.name: item.reason for item in frontier.dropped}
+
+
+@pytest.mark.parametrize(
+    ("candidate", "words"),
+    [
+        (figures("broken", 2.0, finite=False), "NaN"),
+        (figures("bad", 2.0, wrong=40), "loses 0.2 of accuracy, more than 0.05"),
+        (figures("slow", 0.9, size=10), "slower than float: 0.90×"),
+        (figures("same", 1.0, size=95), "neither measurably faster"),
+    ],
+)
+def test_unfit_candidate_is_dropped_with_its_reason(candidate: Figures, words: str) -> None:
+    """Broken, worse than allowed, slower, or pointless: each is named with figures."""
+    frontier = select(candidate)
+
+    assert () == frontier.kept
+    assert words in reasons(frontier)[candidate.name]
+
+
+def test_much_smaller_at_equal_speed_stays() -> None:
+    """A quarter of the size at the same speed is worth a point."""
+    assert ("small",) == select(figures("small", 1.0, size=25)).kept
+
+
+def test_dominated_candidate_is_dropped() -> None:
+    """Another that is as good, as float-like and as small, but faster, makes it pointless."""
+    frontier = select(figures("quick", 1.5), figures("slower", 1.2))
+
+    assert ("quick",) == frontier.kept
+    assert "dominated by quick" in reasons(frontier)["slower"]
+
+
+def test_likeness_to_float_is_worth_a_point() -> None:
+    """A slower graph that is nearer to float stays when accuracy cannot tell them apart, and comes first."""
+    assert ("near", "quick") == select(figures("quick", 1.5, sqnr=30.0), figures("near", 1.2, sqnr=90.0)).kept
+
+
+def test_measurably_better_quality_comes_first() -> None:
+    """Where the intervals do tell, quality counts more than likeness."""
+    frontier = select(figures("like", 1.2, wrong=20, sqnr=60.0, size=50), figures("good", 1.1, sqnr=30.0), max_drop=0.2)
+
+    assert ("good", "like") == frontier.kept
+
+
+def test_no_more_levels_than_asked() -> None:
+    """Of many, the most float-like and the fastest stay, and the rest is spread between; the others are named."""
+    many = [figures("p" * (i + 1), 1.1 + 0.2 * i, sqnr=100.0 - 10 * i) for i in range(6)]
+    frontier = select(*many, levels=3)
+
+    assert 3 == len(frontier.kept)
+    assert {"p", "pppppp"} <= set(frontier.kept)
+    assert 3 == sum("3 levels" in reason for reason in reasons(frontier).values())
+    assert ("pppppp",) == select(*many, levels=1).kept
+
+
+def test_default_limit_depends_on_the_metric() -> None:
+    """Five points of a share; a tenth of an error."""
+    assert 0.05 == default_max_drop(REFERENCE.quality)
+    rmse = choose_metric("rmse", outputs=[OUTPUT], has_labels=True, label_dtype="float32")
+    squares = np.full(10, 4.0)
+    assert 0.2 == pytest.approx(default_max_drop(summarize(rmse, squares, squares)))
