@@ -114,9 +114,9 @@ def _wait_s(state: State, ladder: Ladder, wanted: OperatingPoint, policy: Policy
     if state.point not in names or state.since_s is None or names.index(wanted.name) >= names.index(state.point):
         return 0.0
     passed = at_s - state.since_s
-    return (
-        max(policy.switching.dwell_s - passed, 0.0) if passed >= 0 else 0.0
-    )  # another boot's clock counts as long ago
+    if passed < 0:  # remembered from before a restart, whose clock began anew: long ago
+        return 0.0
+    return max(policy.switching.dwell_s - passed, 0.0)
 
 
 def _base_w(state: State, points: Sequence[OperatingPoint], device: DeviceProfile, snapshot: Snapshot) -> float:

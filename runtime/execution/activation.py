@@ -153,4 +153,4 @@ class Activator:
 
     def _outdated(self, request: Request) -> bool:
         with self._lock:
-            return self._pending is not None and self._pending.point != request.point
+            return self._closed or (self._pending is not None and self._pending.point != request.point)

@@ -134,6 +134,18 @@ def test_pin_and_unpin(open_engine: Callable[..., Engine], marks_bundle: Bundle,
     assert engine.status().pinned is None
 
 
+def test_a_pin_taken_back_in_time_changes_nothing(
+    open_engine: Callable[..., Engine], write_marks: Callable[..., Bundle], fake_backend: FakeBackend
+) -> None:
+    """Going back to the present point while the pinned one still loads leaves the engine where it is."""
+    fake_backend.behaviours["min"].load_s = 0.2
+    engine = open_engine(write_marks(real=False), backends={"onnx": fake_backend})
+    engine.pin("min")
+    engine.pin("max")
+    engine.step(wait=True)
+    assert ("max", ()) == (engine.run({"x": X}).point, engine.journal)
+
+
 def test_pinning_what_is_not_there_is_refused(open_engine: Callable[..., Engine], marks_bundle: Bundle) -> None:
     """An unknown point is named beside those that there are, and nothing changes."""
     engine = open_engine(marks_bundle)

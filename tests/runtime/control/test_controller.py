@@ -7,8 +7,9 @@ import pytest
 
 from edgehybrid.errors import RequestError
 from edgehybrid.points import OperatingPoint
-from edgehybrid.profiles import Policy
+from edgehybrid.profiles import DeviceProfile, Policy
 from edgehybrid.runtime import Context, Controller, Observation, Snapshot
+from edgehybrid.runtime.control import State
 
 Make = Callable[..., Controller]
 
@@ -73,6 +74,14 @@ def test_going_up_waits_for_the_dwell_time(make_controller: Make) -> None:
     assert ("min", 10.0) == (waiting.point, waiting.numbers["dwell_left_s"])
     assert "max is allowed, min stays 10 s more" in waiting.reason
     assert "max" == controller.decide(Snapshot(at_s=16, battery_pct=90)).point
+
+
+def test_a_change_from_before_a_restart_is_long_ago(
+    points: tuple[OperatingPoint, ...], pi: DeviceProfile, policy: Policy
+) -> None:
+    """A restored state whose clock was ahead of the present one does not hold the engine down."""
+    state = State(point="min", since_s=90_000.0)
+    assert "max" == Controller(points, pi, policy, state=state).decide(Snapshot(at_s=5)).point
 
 
 def test_a_little_charge_does_not_bring_it_back(make_controller: Make) -> None:
