@@ -170,6 +170,6 @@ def _choose(built: Built, prepared: Prepared, options: ExportOptions, progress: 
         figures=found,
         timings=timings,
         memory=memory_of(trial, names, prepared, cache, progress),
-        dropped=frontier.dropped,
+        dropped=(*frontier.dropped, *trial.dropped),
         untouched=built.untouched,
     )

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edgehybrid.bundle import Dropped
+from edgehybrid.errors import BackendError, ModelError
 from edgehybrid.exporters.formats import MODEL_FILE, WEIGHTS_FILE, Packed, pack
 from edgehybrid.exporters.measure import Cache, Score, Timings, interleave, machine_key, resident_bytes, score
 from edgehybrid.exporters.prepare import Prepared, first_feeds
@@ -23,9 +25,10 @@ _OUT = "output:"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """Candidates in a folder, packed and loaded."""
+    """Candidates in a folder, packed and loaded; ``dropped`` are those that the runtime refuses."""
 
     candidates: tuple[Candidate, ...]
+    dropped: tuple[Dropped, ...]
     packed: Packed
     folder: Path
     sessions: Mapping[str, Session]
@@ -43,14 +46,21 @@ def open_trial(candidates: Sequence[Candidate], folder: Path) -> Trial:
     """Pack ``candidates`` into ``folder`` and load each."""
     packed = pack({candidate.name: candidate.graph for candidate in candidates})
     (folder / WEIGHTS_FILE).write_bytes(packed.weights)
-    sessions = {}
+    sessions: dict[str, Session] = {}
+    dropped = []
     for candidate in candidates:
         place = folder / candidate.name
         place.mkdir()
         (place / MODEL_FILE).write_bytes(packed.models[candidate.name])
         request = LoadRequest(model_file=place / MODEL_FILE, weights_dir=folder, threads=candidate.threads)
-        sessions[candidate.name] = OnnxBackend().load(request)
-    return Trial(candidates=tuple(candidates), packed=packed, folder=folder, sessions=sessions)
+        try:
+            sessions[candidate.name] = OnnxBackend().load(request)
+        except (BackendError, ModelError) as error:
+            if candidate.name == REFERENCE:
+                raise
+            dropped.append(Dropped(name=candidate.name, reason=f"cannot be loaded: {error.what}"))
+    loaded = tuple(candidate for candidate in candidates if candidate.name in sessions)
+    return Trial(candidates=loaded, dropped=tuple(dropped), packed=packed, folder=folder, sessions=sessions)
 
 
 def score_all(trial: Trial, prepared: Prepared, cache: Cache, progress: Progress) -> dict[str, Score]:

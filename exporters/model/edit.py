@@ -24,7 +24,7 @@ class Editor:
 
     def weight(self, name: str, array: NDArray[np.generic]) -> ir.Value:
         """Add a constant; the name gets a number if it is taken."""
-        value = ir.Value(name=self._free(name, self._values), const_value=ir.tensor(np.ascontiguousarray(array)))
+        value = ir.Value(name=self._free(name, self._values), const_value=ir.tensor(np.array(array, order="C")))
         value.dtype, value.shape = value.const_value.dtype, ir.Shape(array.shape)  # type: ignore[union-attr]  # just set
         self.graph.register_initializer(value)
         return value

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from edgehybrid.errors import RequestError
 from edgehybrid.exporters.measure import sqnr_db
-from edgehybrid.exporters.model import Graph, find_components
+from edgehybrid.exporters.model import Graph, find_components, profile
 from edgehybrid.exporters.precision import SCHEMES, Quantized, Setting, Target, collect_ranges, quantize, watched
 from edgehybrid.exporters.precision.integers import activation_params, quantize_per_channel
 from edgehybrid.exporters.rewrites import rewrite
@@ -105,6 +105,15 @@ def test_convolution_keeps_its_activation_in_integers(zoo: Any, act: str) -> Non
     }
 
     assert {"DequantizeLinear"} == reads
+
+
+def test_runtime_fuses_the_whole_convolution_block(zoo: Any) -> None:
+    """ONNX Runtime makes integer operators of all of it: scales that were vectors of one would keep it from that."""
+    graph = zoo.conv(act="silu")
+    by_op = profile(convert(zoo, graph, "w8a8").graph, zoo.feeds(graph), runs=2).by_op
+
+    assert {"QLinearConv", "QLinearSigmoid", "QLinearMul", "QLinearAdd"} <= set(by_op)
+    assert not {"Conv", "Sigmoid", "Mul", "Add"} & set(by_op)
 
 
 def test_dynamic_int8_never_touches_a_convolution(zoo: Any) -> None:

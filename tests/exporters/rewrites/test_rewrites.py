@@ -121,6 +121,38 @@ def test_batchnorm_read_twice_is_left(zoo: Any) -> None:
     assert "the convolution is read twice" == result.skipped[0].why
 
 
+@pytest.mark.parametrize("half", ["last", "first", "sum", "divided"])
+def test_gelu_becomes_one_node(zoo: Any, half: str) -> None:
+    """Wherever the half stands, GELU is fused and computes the same."""
+    s = zoo.sketch()
+    x = s.op("Add", "x", s.weight(8))
+    y = s.op("Add", s.op("Erf", s.op("Div", x, s.constant(2**0.5))), s.constant(1.0))
+    if half == "first":
+        y = s.op("Mul", s.op("Mul", x, s.constant(0.5)), y)
+    elif half == "sum":
+        y = s.op("Mul", x, s.op("Mul", y, s.constant(0.5)))
+    else:
+        y = s.op("Mul", x, y)
+        y = s.op("Mul", y, s.constant(0.5)) if half == "last" else s.op("Div", y, s.constant(2.0))
+    graph = s.close(y, ["batch", 8], ["batch", 8])
+    report = rewrite(graph, Probes())
+
+    assert 1 == report.applied["fuse-gelu"]
+    assert ["Add", "Gelu"] == ops(report.graph)
+    same(zoo, graph, report.graph)
+
+
+def test_other_uses_of_erf_are_left(zoo: Any) -> None:
+    """A normal distribution is no GELU; the reason is named."""
+    s = zoo.sketch()
+    y = s.op("Add", s.op("Erf", s.op("Div", s.op("Exp", "x"), s.constant(2**0.5))), s.constant(1.0))
+    graph = s.close(s.op("Mul", y, s.constant(0.5)), ["batch", 8], ["batch", 8])
+    report = rewrite(graph, Probes(), ["fuse-gelu"])
+
+    assert graph is report.graph
+    assert "half" in report.skipped["fuse-gelu"][0].why
+
+
 def test_transpositions_cancel(zoo: Any) -> None:
     """Two that undo each other go; two that do not become one."""
     s = zoo.sketch()
