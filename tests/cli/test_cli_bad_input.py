@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -215,16 +214,15 @@ def test_a_wrong_word_is_answered_with_the_right_ones(
 
 
 def test_interrupted_export_leaves_nothing(model: Path, data: Path, tmp_path: Path) -> None:
-    """Ctrl-C in the middle of measuring: exit 130, one line, neither output nor a temporary sibling."""
-    words = ["export", str(model), "-o", str(tmp_path / "out"), "--data", str(data), "--no-cache"]
+    """Ctrl-C while it measures: exit 130, one line, neither output nor a temporary sibling."""
+    words = ["export", str(model), "-o", str(tmp_path / "out"), "--data", str(data), "--no-cache", "--effort", "thorough"]
     process = subprocess.Popen(
         [sys.executable, "-m", "edgehybrid", *words], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     assert process.stderr is not None
     for line in process.stderr:
-        if line.startswith("latency"):
+        if line.startswith("quality"):
             break
-    time.sleep(0.3)
     os.kill(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=60)
 
