@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -109,13 +110,26 @@ def time_all(
 
     def measure() -> dict[str, NDArray[np.generic]]:
         runs = {name: (lambda session=session: session.run(feeds)) for name, session in trial.sessions.items()}
-        timings = interleave(runs, budget_s=budget_s, seed=seed, progress=progress.advance)
+        timings = interleave(runs, budget_s=budget_s, seed=seed, progress=_percent(progress, budget_s))
         return {"wall_s": timings.wall_s, "cpu_s": timings.cpu_s}
 
-    progress.start(0, "latency")
+    progress.start(100, "latency")
     arrays = cache.get((*key, str(budget_s), str(seed), prepared.evaluation.sha256, machine_key()), measure)
     wall, cpu = (np.asarray(arrays[part], dtype=np.float64) for part in ("wall_s", "cpu_s"))
     return Timings(names=names, wall_s=wall, cpu_s=cpu)
+
+
+def _percent(progress: Progress, budget_s: float) -> Callable[[int], None]:
+    """Advance a task of 100 steps by the share of the budget that has passed."""
+    began, shown = time.monotonic(), 0
+
+    def advance(_: int) -> None:
+        nonlocal shown
+        now = min(int(100 * (time.monotonic() - began) / budget_s), 100)
+        progress.advance(now - shown)
+        shown = now
+
+    return advance
 
 
 def figures(
