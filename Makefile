@@ -23,6 +23,7 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@ $(VENV)/.demo
 
 demo: $(VENV)/.demo ## Export the sample, then run it on a draining, heating device; leaves $(OUT)/demo.png
+	@mkdir -p $(OUT)
 	$(BIN)/edgehybrid export $(KWS)/model.onnx -o $(OUT)/kws.bundle --overwrite --effort quick \
 	    --data $(KWS)/calibration.npz --eval-data $(KWS)/evaluation.npz
 	$(BIN)/edgehybrid run $(OUT)/kws.bundle --data $(KWS)/test.npz \
