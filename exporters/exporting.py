@@ -21,6 +21,7 @@ from edgehybrid.exporters.search import BestFloat, Built, Plan, Workshop, best_f
 from edgehybrid.exporters.skip import Skip
 from edgehybrid.exporters.trial import figures, memory_of, open_trial, score_all, time_all
 from edgehybrid.points import REFERENCE, OperatingPoint
+from edgehybrid.profiles import detect_device
 
 _VERIFY_SAMPLES = 16
 _REWRITE_SHARE = 0.15  # of the time for measuring
@@ -138,6 +139,7 @@ def _build(
         best_float=best.graph,
         components=prepared.components,
         target=Target.of(prepared.device.cpu.isa),
+        native=Target.of(detect_device().cpu.isa),
         ranges=ranges,
         threads=options.threads,
     )

@@ -14,6 +14,7 @@ from edgehybrid.bundle import Dropped
 from edgehybrid.errors import BackendError, ModelError
 from edgehybrid.exporters.formats import MODEL_FILE, WEIGHTS_FILE, Packed, pack
 from edgehybrid.exporters.measure import Cache, Score, Timings, interleave, machine_key, resident_bytes, score
+from edgehybrid.exporters.model import Graph
 from edgehybrid.exporters.prepare import Prepared, first_feeds
 from edgehybrid.exporters.progress import Progress
 from edgehybrid.exporters.search import Candidate, Figures
@@ -26,13 +27,17 @@ _OUT = "output:"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """Candidates in a folder, packed and loaded; ``dropped`` are those that the runtime refuses."""
+    """Candidates in a folder, packed and loaded; ``dropped`` are those that the runtime refuses.
+
+    ``timed`` holds the sessions whose latency is measured: those of the twins where there are any.
+    """
 
     candidates: tuple[Candidate, ...]
     dropped: tuple[Dropped, ...]
     packed: Packed
     folder: Path
     sessions: Mapping[str, Session]
+    timed: Mapping[str, Session]
 
     def model_file(self, name: str) -> Path:
         """Where the model of a candidate lies."""
@@ -60,8 +65,27 @@ def open_trial(candidates: Sequence[Candidate], folder: Path) -> Trial:
             if candidate.name == REFERENCE:
                 raise
             dropped.append(Dropped(name=candidate.name, reason=f"cannot be loaded: {error.what}"))
+    twins = {c.name: c.twin for c in candidates if c.twin is not None and c.name in sessions}
     loaded = tuple(candidate for candidate in candidates if candidate.name in sessions)
-    return Trial(candidates=loaded, dropped=tuple(dropped), packed=packed, folder=folder, sessions=sessions)
+    return Trial(
+        candidates=loaded,
+        dropped=tuple(dropped),
+        packed=packed,
+        folder=folder,
+        sessions=sessions,
+        timed={**sessions, **_open_twins(candidates, twins, folder)},
+    )
+
+
+def _open_twins(candidates: Sequence[Candidate], twins: Mapping[str, Graph], folder: Path) -> dict[str, Session]:
+    """Load what is timed in the place of candidates that are made for another processor."""
+    threads = {candidate.name: candidate.threads for candidate in candidates}
+    opened = {}
+    for name, graph in twins.items():
+        file = folder / name / "twin.onnx"
+        file.write_bytes(graph.to_bytes())
+        opened[name] = OnnxBackend().load(LoadRequest(model_file=file, threads=threads[name]))
+    return opened
 
 
 def score_all(trial: Trial, prepared: Prepared, cache: Cache, progress: Progress) -> dict[str, Score]:
@@ -106,10 +130,10 @@ def time_all(
     """Time every candidate on one sample, interleaved."""
     feeds = first_feeds(prepared.evaluation, 1)[0]
     names = tuple(candidate.name for candidate in trial.candidates)
-    key = ("latency", *(f"{c.name} {c.graph.digest} {c.threads}" for c in trial.candidates))
+    key = ("latency", *(f"{c.name} {(c.twin or c.graph).digest} {c.threads}" for c in trial.candidates))
 
     def measure() -> dict[str, NDArray[np.generic]]:
-        runs = {name: (lambda session=session: session.run(feeds)) for name, session in trial.sessions.items()}
+        runs = {name: (lambda session=session: session.run(feeds)) for name, session in trial.timed.items()}
         timings = interleave(runs, budget_s=budget_s, seed=seed, progress=_percent(progress, budget_s))
         return {"wall_s": timings.wall_s, "cpu_s": timings.cpu_s}
 
@@ -147,6 +171,7 @@ def figures(
             scores=own,
             sqnr_db=result.sqnr_db,
             wall_s=timings.wall_s[:, timings.column(name)],
+            cpu_s=np.maximum(timings.cpu_s[:, timings.column(name)], 1e-9),
             speedup=timings.speedup(name, REFERENCE, seed),
             size_bytes=trial.packed.size_bytes[name],
             finite=result.finite,

@@ -32,13 +32,24 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A graph that could become an operating point; ``schemes`` says what each component really is in."""
+    """A graph that could become an operating point.
+
+    Attributes:
+        name: Of the candidate, and of the variant.
+        graph: What would be shipped.
+        plan: Where it comes from.
+        schemes: What each component really is in.
+        threads: Intra-op threads.
+        twin: The same in the integers of this machine, where ``graph`` is made for another processor: its speed here
+            says more about the candidate than that of foreign integers would.
+    """
 
     name: str
     graph: Graph
     plan: Plan
     schemes: Mapping[str, str]
     threads: int = 1
+    twin: Graph | None = None
 
 
 def _every(scheme: str) -> dict[str, str]:
@@ -98,6 +109,7 @@ class Workshop:
     best_float: Graph
     components: tuple[Component, ...]
     target: Target
+    native: Target
     ranges: Mapping[Method, Ranges] = field(default_factory=dict)
     threads: int = 1
 
@@ -117,10 +129,20 @@ class Workshop:
                 dropped.append(Dropped(name=plan.name, reason=f"comes out equal to {known[key]}"))
                 continue
             known[key] = plan.name
+            twin = self._twin(plan, result.graph)
             made.append(
-                Candidate(name=plan.name, graph=result.graph, plan=plan, schemes=result.schemes, threads=threads)
+                Candidate(
+                    name=plan.name, graph=result.graph, plan=plan, schemes=result.schemes, threads=threads, twin=twin
+                )
             )
         return Built(candidates=tuple(made), dropped=tuple(dropped), untouched=tuple(untouched))
+
+    def _twin(self, plan: Plan, graph: Graph) -> Graph | None:
+        if self.target == self.native:
+            return None
+        setting = Setting(target=self.native, ranges=self.ranges.get(plan.method, {}))
+        twin = quantize(self.best_float, self.components, plan.recipe, setting).graph
+        return None if twin.digest == graph.digest else twin
 
     def _floats(self) -> list[Candidate]:
         floats = dict.fromkeys((component.name for component in self.components), "fp32")

@@ -6,13 +6,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx import TensorProto
 
 from edgehybrid.bundle import Bundle
 from edgehybrid.errors import DataError, ModelError, OutputError, RequestError
 from edgehybrid.exporters import ExportOptions, ExportResult, Silent, export
 from edgehybrid.exporters.exporting import _build
+from edgehybrid.exporters.precision import Target
 from edgehybrid.exporters.prepare import Prepared, prepare
 from edgehybrid.exporters.search import BestFloat, Candidate, plans
+from edgehybrid.profiles import detect_device
 from edgehybrid.runtime.backends import LoadRequest, OnnxBackend
 
 OPTIONS = ExportOptions(effort="quick", cache=False, max_drop=1.0, budget_s=0.5)
@@ -161,6 +164,16 @@ def test_calibration_and_evaluation_do_not_meet(work: Path) -> None:
     assert (18, 42) == (alone.calibration.count, alone.evaluation.count)
     assert (60, 30) == (both.calibration.count, both.evaluation.count)
     assert "agreement" == both.metric.name
+
+
+def test_other_processor_gets_its_own_integers(work: Path) -> None:
+    """For Arm, activations are signed; what is timed on this machine is the twin in its own integers."""
+    given = prepared(work, device="raspberry-pi-5")
+    candidate = next(c for c in build(given) if c.name == "conv-w8a8")
+    zeros = {t.data_type for t in candidate.graph.proto.graph.initializer if t.name.endswith("_zero")}
+
+    assert TensorProto.UINT8 not in zeros
+    assert (candidate.twin is None) == Target.of(detect_device().cpu.isa).signed_activations
 
 
 def test_dry_run_only_plans(work: Path, tmp_path: Path) -> None:

@@ -15,7 +15,14 @@ RIGHT = np.array([1.0] * 190 + [0.0] * 10)
 
 
 def figures(
-    name: str, speed: float, *, wrong: int = 0, size: int = 100, sqnr: float = 40.0, finite: bool = True
+    name: str,
+    speed: float,
+    *,
+    wrong: int = 0,
+    size: int = 100,
+    sqnr: float = 40.0,
+    finite: bool = True,
+    cores: float = 1.0,
 ) -> Figures:
     """A candidate with ``wrong`` more mistakes than the reference and ``speed`` times its speed."""
     scores = RIGHT.copy()
@@ -27,6 +34,7 @@ def figures(
         scores=scores,
         sqnr_db=sqnr,
         wall_s=wall,
+        cpu_s=wall * cores,
         speedup=paired_ratio(WEATHER, wall),
         size_bytes=size,
         finite=finite,
@@ -74,6 +82,11 @@ def test_dominated_candidate_is_dropped() -> None:
 
     assert ("quick",) == frontier.kept
     assert "dominated by quick" in reasons(frontier)["slower"]
+
+
+def test_two_threads_do_not_dominate_one() -> None:
+    """Faster by spending more CPU time is another trade, not a better one."""
+    assert {"one", "two"} == set(select(figures("one", 1.2), figures("two", 1.5, cores=2.0)).kept)
 
 
 def test_likeness_to_float_is_worth_a_point() -> None:
