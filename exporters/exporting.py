@@ -37,6 +37,7 @@ class ExportResult:
         model: The model as it was found.
         plans: The candidates that were (or would be) tried.
         speedups: Candidate name to how many times faster it is than float.
+        sqnr_db: Candidate name to likeness to float: signal to noise of its outputs on the evaluation data, in dB.
         rewrites: Rule to number of places where it was applied, of the float graph that was kept.
         near_misses: Rule to the places that nearly fitted, and why not.
         dropped: What is not shipped, and why.
@@ -48,6 +49,7 @@ class ExportResult:
     model: ModelReport
     plans: tuple[Plan, ...]
     speedups: Mapping[str, Ratio] = field(default_factory=dict)
+    sqnr_db: Mapping[str, float] = field(default_factory=dict)
     rewrites: Mapping[str, int] = field(default_factory=dict)
     near_misses: Mapping[str, tuple[Skip, ...]] = field(default_factory=dict)
     dropped: tuple[Dropped, ...] = ()
@@ -102,6 +104,7 @@ def export(
         model=prepared.report,
         plans=todo,
         speedups={name: item.speedup for name, item in chosen.figures.items()},
+        sqnr_db={name: item.sqnr_db for name, item in chosen.figures.items()},
         rewrites=best.report.applied if best.report else {},
         near_misses=best.report.skipped if best.report else {},
         dropped=draft.dropped,

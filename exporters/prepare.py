@@ -18,6 +18,7 @@ from edgehybrid.exporters.model import (
     ModelReport,
     describe,
     find_components,
+    free_axes,
     load_model,
     synthetic_feeds,
     trace,
@@ -105,11 +106,14 @@ def _try_data(model: Model, samples: Samples) -> None:
 
 
 def _probes(model: Model, samples: Samples) -> Probes:
-    """Two batches of different length from the data; none unless the batch, and nothing else, is a free axis."""
+    """Two batches of different length from the data; two samples where nothing is free; none where more is."""
+    if not free_axes(model.inputs):
+        found = first_feeds(samples, 2)
+        return Probes(first=found[0], second=found[-1])
     fixed_rest = all(isinstance(axis, int) for spec in model.inputs for axis in spec.shape[1:])
     if samples.largest_batch is not None or not fixed_rest:
         return Probes()
-    found: list[dict[str, NDArray[np.generic]]] = []
+    batches: list[dict[str, NDArray[np.generic]]] = []
     for size in _PROBE_LENGTHS:
         batch = first_feeds(samples, 1, size)[0] if samples.count >= size else None
         feeds = batch or synthetic_feeds(model.inputs, size)
@@ -117,5 +121,5 @@ def _probes(model: Model, samples: Samples) -> Probes:
             trace(model.graph, feeds, [output.name for output in model.outputs])
         except ModelError:
             return Probes()  # the batch is no free axis after all
-        found.append(feeds)
-    return Probes(first=found[0], second=found[1])
+        batches.append(feeds)
+    return Probes(first=batches[0], second=batches[1])

@@ -70,14 +70,13 @@ def _heads(graph: Graph, parts: Parts, feeds: Mapping[str, NDArray[np.generic]])
     counting = {n: np.arange(np.prod(shapes[n]), dtype=np.float32).reshape(shapes[n]) for n in results}
     names = [str(value.name) for value in parts.operands]
     moved = trace(graph, feeds, names, cuts=counting)
-    batch = next(iter(feeds.values())).shape[0]
     found: list[tuple[Indices, bool]] = []
     length = count = 0
     for name, factor, projection, is_keys in zip(
         names, parts.factors, parts.projections, (False, True, False), strict=True
     ):
         array = moved[name] if name in moved else counting[name]
-        if array.ndim != 4 or array.shape[0] != batch:
+        if array.ndim != 4:
             return "its heads are no axis of their own"
         indices = np.rint(array.astype(np.float64) / factor).astype(np.int64)
         indices = indices.transpose(0, 1, 3, 2) if is_keys else indices
@@ -125,12 +124,14 @@ def find_output(graph: Graph, parts: Parts, heads: Heads, probes: Probes) -> Out
         chain.append(users[0].outputs[0])
     best: list[Output | None] = []
     for feeds in (probes.first, probes.second):
-        batch = next(iter(feeds.values())).shape[0]
-        size = heads.width // heads.count
-        shape = (batch, heads.count, heads.length, size)
+        start = str(chain[0].name)
+        shape = trace(graph, feeds, [start])[start].shape
+        batch = shape[0]
+        if shape != (batch, heads.count, heads.length, heads.width // heads.count):
+            return "its result is not cut into heads as its queries are"
         counting = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
         names = [str(value.name) for value in chain[1:]]
-        moved = trace(graph, feeds, names, cuts={str(chain[0].name): counting})
+        moved = trace(graph, feeds, names, cuts={start: counting})
         whole = counting.transpose(0, 2, 1, 3).reshape(batch, heads.length, heads.width)
         found = (_output(value, moved[str(value.name)], whole) for value in reversed(chain[1:]))
         best.append(next((item for item in found if item is not None), None))

@@ -69,8 +69,8 @@ def choose(
 
     A candidate goes if it is broken, loses more than ``max_drop``, is slower than float, is neither faster nor
     clearly smaller, or is dominated: another is no worse in quality, likeness to float, latency, CPU time and size as
-    far as the intervals can tell, and measurably better in one of them. Likeness to float counts because some hundred samples
-    rarely tell 97.0 % from 97.2 %, and the nearer graph is the safer one on inputs that nobody has measured.
+    far as the intervals can tell, and measurably better in one of them. Likeness to float counts because some hundred
+    samples rarely tell 97.0 % from 97.2 %, and the nearer graph is the safer one on inputs that nobody has measured.
     """
     dropped: list[Dropped] = []
     alive: list[Figures] = []

@@ -14,6 +14,7 @@ from edgehybrid.exporters import ExportOptions, ExportResult, Silent, export
 from edgehybrid.exporters.exporting import _build
 from edgehybrid.exporters.precision import Target
 from edgehybrid.exporters.prepare import Prepared, prepare
+from edgehybrid.exporters.rewrites import rewrite
 from edgehybrid.exporters.search import BestFloat, Candidate, plans
 from edgehybrid.profiles import detect_device
 from edgehybrid.runtime.backends import LoadRequest, OnnxBackend
@@ -174,6 +175,25 @@ def test_other_processor_gets_its_own_integers(work: Path) -> None:
 
     assert TensorProto.UINT8 not in zeros
     assert (candidate.twin is None) == Target.of(detect_device().cpu.isa).signed_activations
+
+
+def test_model_of_one_sample_at_a_time(zoo: Any, tmp_path: Path) -> None:
+    """A model whose batch is fixed to one is exported too, and its attention is still fused."""
+    graph = zoo.hybrid()
+    for value in (*graph.proto.graph.input, *graph.proto.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = 1
+    del graph.proto.graph.value_info[:]
+    zoo.save(graph, tmp_path / "m.onnx")
+    np.savez(tmp_path / "d.npz", x=zoo.feeds(graph, 20)["x"])
+    result = export(tmp_path / "m.onnx", tmp_path / "out", data=tmp_path / "d.npz", options=OPTIONS)
+
+    assert "fp32" == result.points[0].name
+    assert (
+        1
+        == rewrite(graph, prepare(tmp_path / "m.onnx", tmp_path / "d.npz", None, OPTIONS).probes).applied[
+            "fuse-attention"
+        ]
+    )
 
 
 def test_dry_run_only_plans(work: Path, tmp_path: Path) -> None:
