@@ -168,6 +168,8 @@ def _choose(built: Built, prepared: Prepared, options: ExportOptions, progress: 
         reference, others, metric=prepared.metric, max_drop=limit, levels=options.levels, seed=options.seed
     )
     names = (REFERENCE, *frontier.kept)
+    if not frontier.kept:
+        progress.note("no candidate is worth shipping beside the float model; the reasons are in the bundle")
     return Chosen(
         names=names,
         trial=trial,
