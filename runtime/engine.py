@@ -55,6 +55,7 @@ class Engine:
         background: Watch the device from a thread of its own. Without, call ``step``.
         clock: Monotonic clock in seconds, for all but latencies.
         backends: Back ends by the key that variants name; others come from the registry.
+        battery_wh: Energy of the full battery, for gauges that know only percent; needed for a plan until the end.
         start: Point to start with; ``None`` lets the controller choose.
 
     Raises:
@@ -76,6 +77,7 @@ class Engine:
         background: bool = True,
         clock: Callable[[], float] = time.monotonic,
         backends: Mapping[str, Backend] | None = None,
+        battery_wh: float | None = None,
         start: str | None = None,
     ) -> None:
         self._bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
@@ -83,7 +85,7 @@ class Engine:
         self._device = _device(device, root)
         self._clock, self._backends = clock, dict(backends or {})
         self._context = Context(deadline_s=_deadline_s(deadline_ms), until_s=_until_s(until, clock))
-        self._telemetry = Telemetry(root, device=self._device, clock=clock)
+        self._telemetry = Telemetry(root, device=self._device, clock=clock, pack_wh=battery_wh)
         self._controller = Controller(self._bundle.points, self._device, self._policy)
         self._accounts = Accounts(self._bundle.points, self._device, self._controller.observe)
         self._notes: deque[Note] = deque()

@@ -14,7 +14,7 @@ _PERCENT = ("accuracy", "agreement")
 def print_bundle(console: Console, doc: BundleDoc) -> None:
     """Print what the bundle holds, its points, and why others are not there."""
     on = doc.measured_on
-    console.print(f"[bold]{doc.bundle.name}[/] {doc.bundle.version}, made {doc.bundle.created}")
+    console.print(f"{doc.bundle.name} {doc.bundle.version}, made {doc.bundle.created}", style="bold")
     console.print("in:  " + "; ".join(spec.describe() for spec in doc.model.inputs))
     console.print("out: " + "; ".join(spec.describe() for spec in doc.model.outputs))
     families = ", ".join(f"{c.name} {share(c.time_share)}" for c in doc.model.components if c.family != "glue")

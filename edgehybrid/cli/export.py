@@ -31,7 +31,13 @@ if TYPE_CHECKING:
 @click.option("--levels", type=int, default=4, show_default=True, help="Most points beside the float reference.")
 @shape_option
 @click.option("--device", help="Device profile, a name or a file: sets the kind of integers and the watts.")
-@click.option("--effort", type=click.Choice(["quick", "standard", "thorough"]), default="standard", show_default=True)
+@click.option(
+    "--effort",
+    type=click.Choice(["quick", "standard", "thorough"]),
+    default="standard",
+    show_default=True,
+    help="How long to measure, and how many mixtures to try.",
+)
 @click.option("--threads", type=int, default=1, show_default=True, help="Threads of one inference.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the split, the order of runs, resampling.")
 @click.option("--recipe", type=click.Path(path_type=Path), help="Options from a file; the command line counts more.")

@@ -22,8 +22,8 @@ def emit_json(document: object) -> None:
 
 def out() -> Console:
     """Return the console for tables: stdout, at least 100 columns when nobody sits there."""
-    console = Console(highlight=False, soft_wrap=False)
-    return console if console.is_terminal else Console(highlight=False, width=max(console.width, 130))
+    console = Console(highlight=False, markup=False)
+    return console if console.is_terminal else Console(highlight=False, markup=False, width=max(console.width, 130))
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1) -> Table:

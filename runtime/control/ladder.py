@@ -11,7 +11,7 @@ from edgehybrid.profiles import Policy
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ladder:
-    """Points to choose from, most energy first.
+    """Points to choose from, best quality first; each costs less energy than those before it.
 
     Attributes:
         every: All that may run at all; guards may go to its end.
@@ -28,9 +28,15 @@ class Ladder:
 
 
 def build_ladder(points: Iterable[OperatingPoint], policy: Policy, excluded: Collection[str] = ()) -> Ladder | None:
-    """Order ``points`` by falling energy.
+    """Take those of ``points`` that are worth stepping down to, in their order.
 
-    The reference is in it only when nothing else is left. When all lose more than the floor allows, the best one stays.
+    A point that costs no less than a better one is never chosen by itself (it may be there for its small file). The
+    reference is in it only when nothing else is left. When all lose more than the floor allows, the best one stays.
+
+    Args:
+        points: Best quality first, as a bundle holds them.
+        policy: For its quality floor.
+        excluded: Names of points that do not work here.
 
     Returns:
         The ladder, or ``None`` when every point is excluded.
@@ -39,7 +45,16 @@ def build_ladder(points: Iterable[OperatingPoint], policy: Policy, excluded: Col
     usable = [point for point in usable if not point.is_reference] or usable
     if not usable:
         return None
-    every = tuple(sorted(usable, key=lambda point: -point.energy_mj.value))  # stable: bundle order among equals
     floor = policy.max_drop
-    above = tuple(point for point in every if floor is None or point.quality.drop <= floor)
-    return Ladder(every=every, above_floor=above or (min(every, key=lambda point: point.quality.drop),))
+    above = [point for point in usable if floor is None or point.quality.drop <= floor]
+    above = above or [min(usable, key=lambda point: point.quality.drop)]
+    return Ladder(every=_downwards(usable), above_floor=_downwards(above))
+
+
+def _downwards(points: Iterable[OperatingPoint]) -> tuple[OperatingPoint, ...]:
+    """Keep the points that cost less than every better one."""
+    kept: list[OperatingPoint] = []
+    for point in points:
+        if not kept or point.energy_mj.value < kept[-1].energy_mj.value:
+            kept.append(point)
+    return tuple(kept)
