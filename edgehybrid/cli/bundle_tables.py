@@ -9,6 +9,16 @@ from edgehybrid.cli.printing import prose_table, share, size, table
 from edgehybrid.points import OperatingPoint, Quality
 
 _PERCENT = ("accuracy", "agreement")
+_SCHEMES = {
+    "fp32": "float",
+    "fp16": "half floats on disk, float when loaded",
+    "w8": "int8 weights on disk, float when loaded",
+    "w8-dyn": "int8 weights, activations turned to int8 as they come",
+    "w8a8": "int8 weights and activations, ranges from calibration",
+    "w8a16": "int8 weights, 16-bit activations",
+    "w4a16": "4-bit weights in blocks, 16-bit activations",
+}
+"""What the precisions mean, for the reader of a table."""
 
 
 def print_bundle(console: Console, doc: BundleDoc) -> None:
@@ -19,12 +29,24 @@ def print_bundle(console: Console, doc: BundleDoc) -> None:
     console.print("out: " + "; ".join(spec.describe() for spec in doc.model.outputs))
     families = ", ".join(f"{c.name} {share(c.time_share)}" for c in doc.model.components if c.family != "glue")
     console.print(f"time of the float model: {families}")
-    console.print(points_table(doc))
+    print_points(console, doc)
     console.print(f"measured on {on.cpu}, {on.runtime}; energy of {on.profile} over its idle power")
     console.print(
         f"on disk {size(doc.disk_bytes)}; the variants stored apart would take {size(doc.sum_of_variants_bytes)}"
     )
     print_left_out(console, doc)
+
+
+def print_points(console: Console, doc: BundleDoc) -> None:
+    """Print the table of points and what its words mean."""
+    console.print(points_table(doc))
+    console.print("drop: loss against fp32, the float model as given; energy: over idle, by " + _methods(doc))
+    for line in legend(doc):
+        console.print(line)
+
+
+def _methods(doc: BundleDoc) -> str:
+    return ", ".join(dict.fromkeys(point.energy_mj.method for point in doc.points))
 
 
 def points_table(doc: BundleDoc) -> object:
@@ -42,7 +64,7 @@ def points_table(doc: BundleDoc) -> object:
         "disk",
         "memory",
     )
-    rows = (_row(point, reference) for point in doc.points)
+    rows = (_row(doc, point, reference) for point in doc.points)
     return table("Operating points", columns, rows, left=2)
 
 
@@ -56,10 +78,10 @@ def print_left_out(console: Console, doc: BundleDoc) -> None:
         console.print(prose_table("Left as it was", ("component", "scheme", "why"), rows3))
 
 
-def _row(point: OperatingPoint, reference: OperatingPoint) -> tuple[str, ...]:
+def _row(doc: BundleDoc, point: OperatingPoint, reference: OperatingPoint) -> tuple[str, ...]:
     return (
         point.name,
-        ", ".join(made_of(point)),
+        made_of(doc, point),
         quality_words(point.quality),
         "" if point.is_reference else _drop_words(point.quality),
         f"{point.latency_ms.p50:.3g} ms",
@@ -71,10 +93,26 @@ def _row(point: OperatingPoint, reference: OperatingPoint) -> tuple[str, ...]:
     )
 
 
-def made_of(point: OperatingPoint) -> list[str]:
-    """Say what runs at ``point``: the variants' names."""
-    names = list(dict.fromkeys(point.variants.values()))
-    return [*names, f"{point.threads} threads"] if point.threads > 1 else names
+def made_of(doc: BundleDoc, point: OperatingPoint) -> str:
+    """Say what runs at ``point``: the precision by family of component, as the bundle's variants really have it."""
+    family = {component.name: component.family for component in doc.model.components}
+    found: dict[str, set[str]] = {}
+    for stage in doc.stages:
+        variant = next(v for v in stage.variants if v.name == point.variants[stage.name])
+        for component, scheme in variant.schemes.items():
+            if family.get(component, "glue") != "glue":
+                found.setdefault(scheme, set()).add(family[component])
+    if set(found) <= {"fp32"}:
+        words = "float, as given" if point.is_reference else "float, rewritten"
+    else:
+        words = "; ".join(f"{scheme}: {', '.join(sorted(families))}" for scheme, families in sorted(found.items()))
+    return f"{words}; {point.threads} threads" if point.threads > 1 else words
+
+
+def legend(doc: BundleDoc) -> list[str]:
+    """Explain the precisions that occur in the table."""
+    used = {scheme for stage in doc.stages for variant in stage.variants for scheme in variant.schemes.values()}
+    return [f"{scheme}: {words}" for scheme, words in _SCHEMES.items() if scheme in used]
 
 
 def quality_words(quality: Quality) -> str:

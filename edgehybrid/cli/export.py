@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from edgehybrid.bundle import Bundle, describe
-from edgehybrid.cli.bundle_tables import points_table, print_left_out
+from edgehybrid.cli.bundle_tables import print_left_out, print_points
 from edgehybrid.cli.extras import require_export
 from edgehybrid.cli.printing import emit_json, json_option, out, prose_table, size
 from edgehybrid.cli.progress import Bar
@@ -100,7 +100,7 @@ def _print_plan(result: ExportResult) -> None:
 
 def _print_result(bundle: Bundle) -> None:
     doc, console = bundle.doc, out()
-    console.print(points_table(doc))
+    print_points(console, doc)
     print_left_out(console, doc)
     apart = size(doc.sum_of_variants_bytes)
     console.print(f"{bundle.path}: {len(doc.points)} points, {size(doc.disk_bytes)} on disk ({apart} if stored apart)")
