@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgehybrid.errors import EdgeHybridError
+from edgehybrid.lazy import lazily
 
 if TYPE_CHECKING:
     from edgehybrid.bundle import Bundle as Bundle
@@ -16,24 +17,16 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_HOME = {
-    "Bundle": "edgehybrid.bundle",
-    "Context": "edgehybrid.runtime",
-    "Decision": "edgehybrid.runtime",
-    "Engine": "edgehybrid.runtime",
-    "Result": "edgehybrid.runtime",
-    "Snapshot": "edgehybrid.runtime",
-}
-
 __all__ = ["Bundle", "Context", "Decision", "EdgeHybridError", "Engine", "Result", "Snapshot", "__version__"]
 
-
-def __getattr__(name: str) -> object:
-    """Load a part when it is first asked for, so that ``import edgehybrid`` and ``--help`` stay quick."""
-    if name not in _HOME:
-        raise AttributeError(f"module 'edgehybrid' has no attribute {name!r}")
-    from importlib import import_module
-
-    value = getattr(import_module(_HOME[name]), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazily(
+    __name__,
+    {
+        "Bundle": "edgehybrid.bundle",
+        "Context": "edgehybrid.runtime",
+        "Decision": "edgehybrid.runtime",
+        "Engine": "edgehybrid.runtime",
+        "Result": "edgehybrid.runtime",
+        "Snapshot": "edgehybrid.runtime",
+    },
+)

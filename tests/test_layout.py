@@ -62,6 +62,18 @@ def test_the_device_half_runs_without_the_workstation_half() -> None:
     assert "[]" == done.stdout.strip()
 
 
+def test_pictures_need_no_export_extra() -> None:
+    """``run --plot`` works on a device with matplotlib alone: drawing imports no onnx and no scipy."""
+    script = (
+        "import sys\nimport edgehybrid.exporters.report\n"
+        "print(sorted({'onnx', 'onnx_ir', 'onnxscript', 'scipy'} & set(sys.modules)))"
+    )
+
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert "[]" == done.stdout.strip()
+
+
 def test_pins_name_no_address() -> None:
     """The constraints hold names and versions only."""
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
