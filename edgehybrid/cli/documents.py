@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from inspect import cleandoc
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -117,6 +119,13 @@ def schema_text(name: str) -> str:
     return (
         msgspec.json.format(msgspec.json.encode(msgspec.json.schema(DOCUMENTS[name]), order="sorted")).decode() + "\n"
     )
+
+
+def _cleaned(part: Any) -> Any:
+    """Take the indentation out of descriptions; Python 3.13 does it by itself, older ones do not."""
+    if isinstance(part, dict):
+        return {k: cleandoc(v) if k == "description" and isinstance(v, str) else _cleaned(v) for k, v in part.items()}
+    return [_cleaned(item) for item in part] if isinstance(part, list) else part
 
 
 def write_schemas(folder: Path) -> None:

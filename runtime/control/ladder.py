@@ -14,8 +14,8 @@ class Ladder:
     """Points to choose from, best quality first; each costs less energy than those before it.
 
     Attributes:
-        every: All that may run at all; guards may go to its end.
-        above_floor: Those above the quality floor; choices stay in it. Never empty.
+        every: All that may run at all: those above the floor, then cheaper ones below it; guards may go to its end.
+        above_floor: Those above the quality floor, where ``every`` begins; choices stay in it. Never empty.
     """
 
     every: tuple[OperatingPoint, ...]
@@ -47,8 +47,9 @@ def build_ladder(points: Iterable[OperatingPoint], policy: Policy, excluded: Col
         return None
     floor = policy.max_drop
     above = [point for point in usable if floor is None or point.quality.drop <= floor]
-    above = above or [min(usable, key=lambda point: point.quality.drop)]
-    return Ladder(every=_downwards(usable), above_floor=_downwards(above))
+    above_floor = _downwards(above or [min(usable, key=lambda point: point.quality.drop)])
+    below = [point for point in usable if point not in above]
+    return Ladder(every=_downwards((*above_floor, *below)), above_floor=above_floor)
 
 
 def _downwards(points: Iterable[OperatingPoint]) -> tuple[OperatingPoint, ...]:
