@@ -215,7 +215,17 @@ def test_a_wrong_word_is_answered_with_the_right_ones(
 
 def test_interrupted_export_leaves_nothing(model: Path, data: Path, tmp_path: Path) -> None:
     """Ctrl-C while it measures: exit 130, one line, neither output nor a temporary sibling."""
-    words = ["export", str(model), "-o", str(tmp_path / "out"), "--data", str(data), "--no-cache", "--effort", "thorough"]
+    words = [
+        "export",
+        str(model),
+        "-o",
+        str(tmp_path / "out"),
+        "--data",
+        str(data),
+        "--no-cache",
+        "--effort",
+        "thorough",
+    ]
     process = subprocess.Popen(
         [sys.executable, "-m", "edgehybrid", *words], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
