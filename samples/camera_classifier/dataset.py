@@ -46,7 +46,7 @@ def read_pictures(path: Path) -> Pictures:
     """
     fix = "Give the npz file that the README describes: x uint8 [n, 64, 64, 3] and y int64 [n], 0 to 9."
     try:
-        with np.load(path) as data:
+        with path.open("rb") as file, np.load(file) as data:
             pixels, digits = data["x"], data["y"]
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.", fix) from error
