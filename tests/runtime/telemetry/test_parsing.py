@@ -144,6 +144,8 @@ def test_no_text_breaks_a_parser(text: str) -> None:
     assert pressure is None or 0 <= pressure <= 100
     quota = parse_cpu_max(text)
     assert quota is None or quota > 0
-    for answer in (parse_stat(text), parse_cpu_list(text), parse_meminfo(text), parse_throttled(text)):
+    bits = parse_throttled(text)
+    assert bits is None or bits >= 0
+    for answer in (parse_stat(text), parse_cpu_list(text), parse_meminfo(text)):
         assert answer is None or answer
     assert all(".." not in path.split("/") for path in parse_membership(text).values())
