@@ -4,22 +4,51 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from concurrent.futures import Executor
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from edgehybrid.bundle import Bundle, Dropped, Untouched, check_output, write_bundle
 from edgehybrid.errors import ExportError
 from edgehybrid.exporters.assemble import Chosen, golden_feeds, make_draft, reload_check
-from edgehybrid.exporters.measure import Cache, Ratio, cache_folder
+from edgehybrid.exporters.measure import Cache, Ratio, cache_folder, local_pool
 from edgehybrid.exporters.model import Graph, ModelReport
 from edgehybrid.exporters.options import ExportOptions
 from edgehybrid.exporters.precision import Method, Ranges, Target, collect_ranges, watched
 from edgehybrid.exporters.prepare import Prepared, calibration_batches, first_feeds, prepare
 from edgehybrid.exporters.progress import Progress, Silent
-from edgehybrid.exporters.search import BestFloat, Built, Plan, Workshop, best_float, choose, default_max_drop, plans
+from edgehybrid.exporters.search import (
+    BestFloat,
+    Built,
+    Plan,
+    Sensitivity,
+    Workshop,
+    best_float,
+    choose,
+    default_max_drop,
+    hopeless,
+    plans,
+    proposed,
+    split_large,
+    wholes,
+)
 from edgehybrid.exporters.skip import Skip
-from edgehybrid.exporters.trial import figures, memory_of, open_trial, score_all, time_all
+from edgehybrid.exporters.survey import survey
+from edgehybrid.exporters.trial import (
+    Tools,
+    affordable,
+    figures,
+    memory_of,
+    open_trial,
+    qualities,
+    score_all,
+    time_all,
+)
 from edgehybrid.points import REFERENCE, OperatingPoint
 from edgehybrid.profiles import detect_device
 
@@ -42,6 +71,7 @@ class ExportResult:
         near_misses: Rule to the places that nearly fitted, and why not.
         dropped: What is not shipped, and why.
         untouched: What a scheme left as it was, and why.
+        sensitivities: What each scheme does to each component alone; empty where the effort allows no survey.
     """
 
     bundle: Bundle | None
@@ -54,6 +84,7 @@ class ExportResult:
     near_misses: Mapping[str, tuple[Skip, ...]] = field(default_factory=dict)
     dropped: tuple[Dropped, ...] = ()
     untouched: tuple[Untouched, ...] = ()
+    sensitivities: tuple[Sensitivity, ...] = ()
 
 
 def export(
@@ -64,6 +95,7 @@ def export(
     eval_data: str | PathLike[str] | None = None,
     options: ExportOptions | None = None,
     progress: Progress | None = None,
+    executor: Executor | None = None,
 ) -> ExportResult:
     """Turn ``model`` into a bundle at ``out``.
 
@@ -74,6 +106,8 @@ def export(
         eval_data: Evaluation data; then all of ``data`` calibrates.
         options: See ``ExportOptions``.
         progress: Told what happens.
+        executor: Scores candidates, one task for a few of them; threads of this process by default, or that of a Dask
+            client whose workers see the data at the same path. Time is always measured here, and alone.
 
     Raises:
         ModelError: The model cannot be used.
@@ -89,15 +123,27 @@ def export(
     todo = plans(prepared.components, options.effort)
     if options.dry_run:
         return ExportResult(bundle=None, points=(), model=prepared.report, plans=todo)
-    best = _best_float(prepared, options, progress)
-    built = _build(prepared, best, todo, options, progress)
-    with tempfile.TemporaryDirectory(prefix="edgehybrid-") as folder:
-        chosen = _choose(built, prepared, options, progress, Path(folder))
-        chosen = replace(chosen, dropped=(*chosen.dropped, *built.dropped, *best.dropped))
-        draft = make_draft(chosen, prepared, name=out.name, seed=options.seed)
-        progress.start(len(chosen.names), "write and check")
-        check = reload_check(chosen, golden_feeds(prepared))
-        bundle = write_bundle(draft, out, overwrite=options.overwrite, before_publish=check)
+    with ExitStack() as stack:
+        pool = stack.enter_context(local_pool()) if executor is None else executor
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edgehybrid-")))
+        tools = Tools(cache=Cache(folder=cache_folder() if options.cache else None), executor=pool, progress=progress)
+        return _search(prepared, todo, options, tools, folder, out)
+
+
+def _search(
+    prepared: Prepared, todo: tuple[Plan, ...], options: ExportOptions, tools: Tools, folder: Path, out: Path
+) -> ExportResult:
+    best = _best_float(prepared, options, tools)
+    workshop = _workshop(prepared, best, todo, options, tools)
+    found = _survey(prepared, workshop, options, tools)
+    todo = (*todo, *proposed(found, options.budget.proposals))
+    built = workshop.build(todo)
+    chosen = _choose(built, prepared, options, tools, folder)
+    chosen = replace(chosen, dropped=(*chosen.dropped, *built.dropped, *best.dropped))
+    draft = make_draft(chosen, prepared, name=out.name, seed=options.seed)
+    tools.progress.start(len(chosen.names), "write and check")
+    check = reload_check(chosen, golden_feeds(prepared))
+    bundle = write_bundle(draft, out, overwrite=options.overwrite, before_publish=check)
     return ExportResult(
         bundle=bundle,
         points=draft.points,
@@ -109,74 +155,92 @@ def export(
         near_misses=best.report.skipped if best.report else {},
         dropped=draft.dropped,
         untouched=draft.untouched,
+        sensitivities=found,
     )
 
 
-def _cache(options: ExportOptions) -> Cache:
-    return Cache(folder=cache_folder() if options.cache else None)
-
-
-def _best_float(prepared: Prepared, options: ExportOptions, progress: Progress) -> BestFloat:
-    progress.start(1, "rewrites")
+def _best_float(prepared: Prepared, options: ExportOptions, tools: Tools) -> BestFloat:
+    tools.progress.start(1, "rewrites")
     samples = first_feeds(prepared.calibration, _VERIFY_SAMPLES)
-    budget = _REWRITE_SHARE * options.seconds
-    cache = _cache(options)
+    budget, cache = _REWRITE_SHARE * options.budget.timing_s, tools.cache
     best = best_float(prepared.model.graph, prepared.probes, samples, budget_s=budget, seed=options.seed, cache=cache)
     if best.speedup is not None:
-        progress.note(f"rewrites make the float model {best.speedup.describe()} as fast")
-    progress.advance()
+        tools.progress.note(f"rewrites make the float model {best.speedup.describe()} as fast")
+    tools.progress.advance()
     return best
 
 
-def _build(
-    prepared: Prepared, best: BestFloat, todo: tuple[Plan, ...], options: ExportOptions, progress: Progress
-) -> Built:
-    methods: list[Method] = sorted({plan.method for plan in todo if "w8a8" in plan.recipe.values()})
-    progress.start(len(methods), "calibration")
+def _workshop(
+    prepared: Prepared, best: BestFloat, todo: tuple[Plan, ...], options: ExportOptions, tools: Tools
+) -> Workshop:
+    """What all candidates are made from; calibrated in every way that is asked for."""
+    methods: list[Method] = sorted({"minmax", *(plan.method for plan in todo if plan.needs_ranges)})
+    tools.progress.start(len(methods), "calibration")
     ranges: dict[Method, Ranges] = {}
     for method in methods:
-        ranges[method] = _calibrate(best.graph, prepared, method)
-        progress.advance()
-    workshop = Workshop(
+        ranges[method] = _calibrate(best.graph, prepared, method, tools.cache)
+        tools.progress.advance()
+    shares = {info.name: info.time_share or 0.0 for info in prepared.report.components}
+    pieces = split_large(prepared.model.graph, prepared.components, shares, parts=options.budget.parts)
+    return Workshop(
         original=prepared.model.graph,
         best_float=best.graph,
-        components=prepared.components,
+        components=pieces,
+        whole=wholes(prepared.components, pieces),
         target=Target.of(prepared.device.cpu.isa),
         native=Target.of(detect_device().cpu.isa),
         ranges=ranges,
         threads=options.threads,
     )
-    return workshop.build(todo)
 
 
-def _calibrate(graph: Graph, prepared: Prepared, method: Method) -> Ranges:
-    return collect_ranges(graph, watched(graph), calibration_batches(prepared.calibration), method=method)
+def _calibrate(graph: Graph, prepared: Prepared, method: Method, cache: Cache) -> Ranges:
+    names = watched(graph)
+
+    def measure() -> dict[str, NDArray[np.generic]]:
+        ranges = collect_ranges(graph, names, calibration_batches(prepared.calibration), method=method)
+        return {"ranges": np.array([ranges[name] for name in names], dtype=np.float64).reshape(len(names), 2)}
+
+    kept = cache.get(("ranges", graph.digest, prepared.calibration.sha256, method, *names), measure)
+    return {name: (float(low), float(high)) for name, (low, high) in zip(names, kept["ranges"], strict=True)}
 
 
-def _choose(built: Built, prepared: Prepared, options: ExportOptions, progress: Progress, folder: Path) -> Chosen:
-    cache = _cache(options)
+def _survey(prepared: Prepared, workshop: Workshop, options: ExportOptions, tools: Tools) -> tuple[Sensitivity, ...]:
+    budget = options.budget
+    if budget.survey_s <= 0.0 or budget.proposals < 1:
+        return ()
+    alone = replace(workshop, original=workshop.best_float)
+    return survey(prepared, alone, tools, budget, methods=tuple(workshop.ranges), seed=options.seed)
+
+
+def _choose(built: Built, prepared: Prepared, options: ExportOptions, tools: Tools, folder: Path) -> Chosen:
     trial = open_trial(built.candidates, folder)
-    scores = score_all(trial, prepared, cache, progress)
-    timings = time_all(trial, prepared, cache, progress, budget_s=options.seconds, seed=options.seed)
-    found = figures(trial, prepared, scores, timings, options.seed)
-    reference = found[REFERENCE]
-    if not reference.scores.size:
+    samples, budget = prepared.evaluation, options.budget
+    wanted = affordable(trial, samples, tools.cache, budget.quality_s)
+    if wanted < samples.count:
+        tools.progress.note(f"quality on {wanted:,} of {samples.count:,} samples; a higher --effort takes more")
+    scores = score_all(trial, samples, prepared.metric, tools, wanted=wanted)
+    if not scores[REFERENCE].scores.size:
         raise ExportError("The float model gives no finite outputs on the evaluation data.", "Check model and data.")
-    limit = default_max_drop(reference.quality) if options.max_drop is None else options.max_drop
+    quality = qualities(trial, prepared.metric, scores)
+    limit = default_max_drop(quality[REFERENCE]) if options.max_drop is None else options.max_drop
+    trial = trial.without(hopeless(quality, {name for name in scores if not scores[name].finite}, limit))
+    timings = time_all(trial, samples, tools, budget_s=budget.timing_s, seed=options.seed)
+    found = figures(trial, scores, quality, timings, options.seed)
     others = [item for name, item in found.items() if name != REFERENCE]
     frontier = choose(
-        reference, others, metric=prepared.metric, max_drop=limit, levels=options.levels, seed=options.seed
+        found[REFERENCE], others, metric=prepared.metric, max_drop=limit, levels=options.levels, seed=options.seed
     )
     names = (REFERENCE, *frontier.kept)
     if not frontier.kept:
-        progress.note("no candidate is worth shipping beside the float model; the reasons are in the bundle")
+        tools.progress.note("no candidate is worth shipping beside the float model; the reasons are in the bundle")
     return Chosen(
         names=names,
         trial=trial,
         scores=scores,
         figures=found,
         timings=timings,
-        memory=memory_of(trial, names, prepared, cache, progress),
+        memory=memory_of(trial, names, prepared, tools),
         dropped=(*frontier.dropped, *trial.dropped),
         untouched=built.untouched,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,7 +28,7 @@ class ExportOptions:
         levels: Most points beside the reference, 1 to 5.
         device: Name or file of a device profile; ``None``: this machine. Sets the kind of integers and the watts.
         effort: How long to measure, and how many mixtures to try.
-        budget_s: Seconds for timing all candidates; ``None``: by the effort (8, 30 or 90).
+        budget_s: Seconds for timing all candidates; ``None``: by the effort (8, 30 or 90). The survey's go with it.
         threads: Intra-op threads of every candidate.
         seed: Of everything that is drawn: the split of the data, the order of runs, resampling.
         calibration: Share of the rows of ``data`` that calibrate when there is no evaluation data of its own.
@@ -73,13 +73,45 @@ class ExportOptions:
             raise RequestError(f"There is no effort {self.effort!r}.", "Choose quick, standard or thorough.")
 
     @property
-    def seconds(self) -> float:
-        """Seconds for timing all candidates."""
-        return BUDGET_S[self.effort] if self.budget_s is None else self.budget_s
+    def budget(self) -> Budget:
+        """Seconds for each part of the search."""
+        usual = BUDGETS[self.effort]
+        if self.budget_s is None:
+            return usual
+        scale = self.budget_s / usual.timing_s
+        return replace(
+            usual,
+            timing_s=self.budget_s,
+            survey_s=usual.survey_s * scale,
+            quality_s=max(usual.quality_s, usual.quality_s * scale),
+        )
 
 
-BUDGET_S: Mapping[Effort, float] = {"quick": 8.0, "standard": 30.0, "thorough": 90.0}
-"""Seconds for the interleaved measurement of all candidates."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """What an effort allows.
+
+    Attributes:
+        timing_s: For timing all candidates, interleaved.
+        survey_s: For timing each scheme on each component alone; 0: the fixed mixtures only.
+        quality_s: For running all candidates over the evaluation data; where that is not enough, fewer samples count.
+        proposals: Most mixtures that the survey proposes.
+        parts: Groups of nodes that a costly component is cut into.
+    """
+
+    timing_s: float
+    survey_s: float
+    quality_s: float
+    proposals: int
+    parts: int = 1
+
+
+BUDGETS: Mapping[Effort, Budget] = {
+    "quick": Budget(timing_s=8.0, survey_s=0.0, quality_s=15.0, proposals=0),
+    "standard": Budget(timing_s=30.0, survey_s=40.0, quality_s=60.0, proposals=8),
+    "thorough": Budget(timing_s=90.0, survey_s=150.0, quality_s=600.0, proposals=12, parts=6),
+}
+"""By effort; a whole export takes up to twice the sum."""
 
 _NOT_IN_RECIPE = frozenset({"dry_run", "overwrite", "cache"})  # they belong to one call, not to the model
 

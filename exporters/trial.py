@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgehybrid.bundle import Dropped
+from edgehybrid.data import Samples
 from edgehybrid.errors import BackendError, ModelError
 from edgehybrid.exporters.formats import MODEL_FILE, WEIGHTS_FILE, Packed, pack
-from edgehybrid.exporters.measure import Cache, Score, Timings, interleave, machine_key, resident_bytes, score
+from edgehybrid.exporters.measure import Cache, Score, Timings, interleave, machine_key, resident_bytes, score_graphs
 from edgehybrid.exporters.model import Graph
 from edgehybrid.exporters.prepare import Prepared, first_feeds
 from edgehybrid.exporters.progress import Progress
 from edgehybrid.exporters.search import Candidate, Figures
-from edgehybrid.points import REFERENCE
-from edgehybrid.quality import summarize
+from edgehybrid.points import REFERENCE, Quality
+from edgehybrid.quality import Metric, summarize
 from edgehybrid.runtime.backends import LoadRequest, OnnxBackend, Session
 
-_OUT = "output:"
+PART_S = 2.0
+MIN_ROUNDS, MAX_ROUNDS = 12, 600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tools:
+    """What measuring needs: where results are kept, who scores, and who is told."""
+
+    cache: Cache
+    executor: Executor
+    progress: Progress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +57,12 @@ class Trial:
     def candidate(self, name: str) -> Candidate:
         """The candidate called ``name``."""
         return next(candidate for candidate in self.candidates if candidate.name == name)
+
+    def without(self, dropped: Sequence[Dropped]) -> Trial:
+        """Go on without some."""
+        names = {item.name for item in dropped}
+        kept = tuple(candidate for candidate in self.candidates if candidate.name not in names)
+        return replace(self, candidates=kept, dropped=(*self.dropped, *dropped))
 
 
 def open_trial(candidates: Sequence[Candidate], folder: Path) -> Trial:
@@ -88,103 +105,109 @@ def _open_twins(candidates: Sequence[Candidate], twins: Mapping[str, Graph], fol
     return opened
 
 
-def score_all(trial: Trial, prepared: Prepared, cache: Cache, progress: Progress) -> dict[str, Score]:
-    """Score every candidate on the whole evaluation data."""
-    samples, metric = prepared.evaluation, prepared.metric
-    reference = trial.sessions[REFERENCE]
-    base = trial.candidate(REFERENCE).graph.digest
-    progress.start(samples.count * len(trial.candidates), "quality")
-    found = {}
-    for candidate in trial.candidates:
-        session = trial.sessions[candidate.name]
-        key = ("quality", candidate.graph.digest, base, samples.sha256, repr(metric), machine_key())
-
-        def measure(session: Session = session) -> dict[str, NDArray[np.generic]]:
-            return _arrays(score(session, reference, samples, metric, progress.advance))
-
-        found[candidate.name] = _score(cache.get(key, measure))
-    return found
-
-
-def _arrays(result: Score) -> dict[str, NDArray[np.generic]]:
-    arrays: dict[str, NDArray[np.generic]] = {
-        "scores": result.scores,
-        "sqnr_db": np.array(result.sqnr_db),
-        "finite": np.array(result.finite),
-    }
-    return arrays | {f"{_OUT}{name}": np.array(value) for name, value in result.max_deviation.items()}
-
-
-def _score(arrays: Mapping[str, NDArray[np.generic]]) -> Score:
-    return Score(
-        scores=np.asarray(arrays["scores"], dtype=np.float64),
-        sqnr_db=float(arrays["sqnr_db"]),
-        finite=bool(arrays["finite"]),
-        max_deviation={name.removeprefix(_OUT): float(a) for name, a in arrays.items() if name.startswith(_OUT)},
+def score_all(
+    trial: Trial, samples: Samples, metric: Metric | None, tools: Tools, *, wanted: int | None = None
+) -> dict[str, Score]:
+    """Score every candidate on ``wanted`` samples, spread evenly over all of them."""
+    count = min(wanted or samples.count, samples.count)
+    tools.progress.start(count * len(trial.candidates), "quality")
+    graphs = {candidate.name: candidate.graph.to_bytes() for candidate in trial.candidates}
+    return score_graphs(
+        graphs,
+        graphs[REFERENCE],
+        samples,
+        metric,
+        executor=tools.executor,
+        cache=tools.cache,
+        wanted=count,
+        advance=tools.progress.advance,
     )
 
 
-def time_all(
-    trial: Trial, prepared: Prepared, cache: Cache, progress: Progress, *, budget_s: float, seed: int
-) -> Timings:
-    """Time every candidate on one sample, interleaved."""
-    feeds = first_feeds(prepared.evaluation, 1)[0]
-    names = tuple(candidate.name for candidate in trial.candidates)
-    key = ("latency", *(f"{c.name} {(c.twin or c.graph).digest} {c.threads}" for c in trial.candidates))
+def affordable(trial: Trial, samples: Samples, cache: Cache, budget_s: float) -> int:
+    """How many samples all candidates can be scored on in about ``budget_s``: all, or a power of two, at least 64.
+
+    It is kept, so that the same export counts the same samples again.
+    """
+    feeds = first_feeds(samples, 1)[0]
+    key = ("seconds", *(c.graph.digest for c in trial.candidates), machine_key())
 
     def measure() -> dict[str, NDArray[np.generic]]:
-        runs = {name: (lambda session=session: session.run(feeds)) for name, session in trial.timed.items()}
-        timings = interleave(runs, budget_s=budget_s, seed=seed, progress=_percent(progress, budget_s))
-        return {"wall_s": timings.wall_s, "cpu_s": timings.cpu_s}
+        runs = {name: (lambda session=session: session.run(feeds)) for name, session in trial.sessions.items()}
+        return {"s": interleave(runs, budget_s=0.0, min_rounds=3, warm_up=1).wall_s.min(axis=0)}
 
-    progress.start(100, "latency")
-    arrays = cache.get((*key, str(budget_s), str(seed), prepared.evaluation.sha256, machine_key()), measure)
-    wall, cpu = (np.asarray(arrays[part], dtype=np.float64) for part in ("wall_s", "cpu_s"))
+    one = float(np.sum(cache.get(key, measure)["s"]))
+    most = max(budget_s / max(one, 1e-9), 1.0)
+    return samples.count if most >= samples.count else min(max(2 ** int(np.log2(most)), 64), samples.count)
+
+
+def time_all(trial: Trial, samples: Samples, tools: Tools, *, budget_s: float, seed: int) -> Timings:
+    """Time every candidate on one sample, interleaved, while nothing else of ours runs.
+
+    It is done in parts of a few seconds, each kept, so that an interrupted export takes up where it stopped.
+    """
+    feeds = first_feeds(samples, 1)[0]
+    names = tuple(candidate.name for candidate in trial.candidates)
+    parts = max(round(budget_s / PART_S), 1)
+    key = ("latency", *(f"{c.name} {(c.twin or c.graph).digest} {c.threads}" for c in trial.candidates))
+    key = (*key, str(budget_s), str(seed), samples.sha256, machine_key())
+    runs = {name: (lambda session=trial.timed[name]: session.run(feeds)) for name in names}
+    tools.progress.start(100, "latency")
+    found = []
+    for part in range(parts):
+
+        def measure(part: int = part) -> dict[str, NDArray[np.generic]]:
+            timings = interleave(
+                runs,
+                budget_s=budget_s / parts,
+                seed=seed + part,
+                min_rounds=-(-MIN_ROUNDS // parts),
+                max_rounds=-(-MAX_ROUNDS // parts),
+                warm_up=1 if part else 3,
+            )
+            return {"wall_s": timings.wall_s, "cpu_s": timings.cpu_s}
+
+        found.append(tools.cache.get((*key, str(part)), measure))
+        tools.progress.advance(100 * (part + 1) // parts - 100 * part // parts)
+    wall, cpu = (np.concatenate([np.asarray(a[of], dtype=np.float64) for a in found]) for of in ("wall_s", "cpu_s"))
     return Timings(names=names, wall_s=wall, cpu_s=cpu)
 
 
-def _percent(progress: Progress, budget_s: float) -> Callable[[int], None]:
-    """Advance a task of 100 steps by the share of the budget that has passed."""
-    began, shown = time.monotonic(), 0
+def qualities(trial: Trial, metric: Metric, scores: Mapping[str, Score]) -> dict[str, Quality]:
+    """Quality of every candidate against the reference; one with broken outputs gets the reference's."""
+    reference = scores[REFERENCE].scores
+    return {c.name: summarize(metric, _own(c.name, scores), reference) for c in trial.candidates}
 
-    def advance(_: int) -> None:
-        nonlocal shown
-        now = min(int(100 * (time.monotonic() - began) / budget_s), 100)
-        progress.advance(now - shown)
-        shown = now
 
-    return advance
+def _own(name: str, scores: Mapping[str, Score]) -> NDArray[np.float64]:
+    return (scores[name] if scores[name].finite else scores[REFERENCE]).scores
 
 
 def figures(
-    trial: Trial, prepared: Prepared, scores: Mapping[str, Score], timings: Timings, seed: int
+    trial: Trial, scores: Mapping[str, Score], quality: Mapping[str, Quality], timings: Timings, seed: int
 ) -> dict[str, Figures]:
-    """Join what was measured, by candidate; one with broken outputs has ``finite=False`` and the reference's scores."""
-    reference = scores[REFERENCE].scores
+    """Join what was measured, by candidate."""
     joined = {}
     for candidate in trial.candidates:
-        name, result = candidate.name, scores[candidate.name]
-        own = result.scores if result.finite and name != REFERENCE else reference
+        name = candidate.name
         joined[name] = Figures(
             name=name,
-            quality=summarize(prepared.metric, own, reference),
-            scores=own,
-            sqnr_db=result.sqnr_db,
+            quality=quality[name],
+            scores=_own(name, scores),
+            sqnr_db=scores[name].sqnr_db,
             wall_s=timings.wall_s[:, timings.column(name)],
             cpu_s=np.maximum(timings.cpu_s[:, timings.column(name)], 1e-9),
             speedup=timings.speedup(name, REFERENCE, seed),
             size_bytes=trial.packed.size_bytes[name],
-            finite=result.finite,
+            finite=scores[name].finite,
         )
     return joined
 
 
-def memory_of(
-    trial: Trial, names: Sequence[str], prepared: Prepared, cache: Cache, progress: Progress
-) -> dict[str, int]:
+def memory_of(trial: Trial, names: Sequence[str], prepared: Prepared, tools: Tools) -> dict[str, int]:
     """Resident bytes of the named candidates, each in a fresh process."""
     feeds = first_feeds(prepared.evaluation, 1)[0]
-    progress.start(len(names), "memory")
+    tools.progress.start(len(names), "memory")
     found = {}
     for name in names:
         candidate = trial.candidate(name)
@@ -193,6 +216,6 @@ def memory_of(
         def measure(name: str = name, threads: int = candidate.threads) -> dict[str, NDArray[np.generic]]:
             return {"bytes": np.array(resident_bytes(trial.model_file(name), trial.folder, feeds, threads))}
 
-        found[name] = int(cache.get(key, measure)["bytes"])
-        progress.advance()
+        found[name] = int(tools.cache.get(key, measure)["bytes"])
+        tools.progress.advance()
     return found

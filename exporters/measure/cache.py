@@ -16,7 +16,7 @@ from edgehybrid.data import npz_bytes, read_npz
 from edgehybrid.errors import DataError
 
 Arrays = Mapping[str, NDArray[np.generic]]
-VERSION = "1"  # raise it when a measurement changes its meaning
+VERSION = "2"  # raise it when a measurement changes its meaning
 
 
 def cache_folder() -> Path:
@@ -33,19 +33,30 @@ class Cache:
 
     def get(self, key: tuple[str, ...], compute: Callable[[], Arrays]) -> Arrays:
         """Return what is kept under ``key``, or compute and keep it."""
-        if self.folder is None:
-            return compute()
-        place = self.folder / f"{hashlib.sha256('|'.join((VERSION, *key)).encode()).hexdigest()}.npz"
-        if place.is_file():
-            try:
-                return read_npz(place)
-            except (DataError, OSError):
-                pass  # damaged: measured again, and replaced
-        arrays = compute()
-        self._keep(place, npz_bytes(arrays))
-        return arrays
+        kept = self.look(key)
+        if kept is None:
+            kept = compute()
+            self.keep(key, kept)
+        return kept
 
-    def _keep(self, place: Path, content: bytes) -> None:
+    def look(self, key: tuple[str, ...]) -> Arrays | None:
+        """Return what is kept under ``key``; ``None`` if nothing is, or it is damaged."""
+        if self.folder is None or not (place := self._place(self.folder, key)).is_file():
+            return None
+        try:
+            return read_npz(place)
+        except (DataError, OSError):
+            return None  # measured again, and replaced
+
+    def keep(self, key: tuple[str, ...], arrays: Arrays) -> None:
+        """Keep ``arrays`` under ``key``."""
+        if self.folder is not None:
+            self._write(self._place(self.folder, key), npz_bytes(arrays))
+
+    def _place(self, folder: Path, key: tuple[str, ...]) -> Path:
+        return folder / f"{hashlib.sha256('|'.join((VERSION, *key)).encode()).hexdigest()}.npz"
+
+    def _write(self, place: Path, content: bytes) -> None:
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
             handle, name = tempfile.mkstemp(dir=place.parent)

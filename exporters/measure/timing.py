@@ -74,6 +74,7 @@ def interleave(
     seed: int = 0,
     min_rounds: int = 15,
     max_rounds: int = 600,
+    warm_up: int = 3,
     progress: Callable[[int], None] | None = None,
 ) -> Timings:
     """Run every candidate once per round, in a new order each round, until the budget is used.
@@ -84,10 +85,11 @@ def interleave(
         seed: Of the orders.
         min_rounds: Rounds even if the budget is too small.
         max_rounds: Rounds even if the budget allows more.
+        warm_up: Runs of each before that count for nothing.
         progress: Called after each round.
     """
     names = tuple(runs)
-    for _ in range(3):
+    for _ in range(warm_up):
         for run in runs.values():
             run()
     rng = np.random.default_rng(seed)

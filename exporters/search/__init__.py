@@ -1,8 +1,10 @@
 """From candidates to the points worth shipping."""
 
 from edgehybrid.exporters.search.candidates import OPTIMIZED, PLANS, Built, Candidate, Plan, Workshop, plans
-from edgehybrid.exporters.search.frontier import Figures, Frontier, choose, default_max_drop
+from edgehybrid.exporters.search.frontier import Figures, Frontier, choose, default_max_drop, hopeless
+from edgehybrid.exporters.search.knapsack import Choice, Mixture, cheapest, propose
 from edgehybrid.exporters.search.rewriting import BestFloat, best_float
+from edgehybrid.exporters.search.sensitivity import Sensitivity, alone, proposed, split_large, wholes
 
 __all__ = [
     "OPTIMIZED",
@@ -10,12 +12,22 @@ __all__ = [
     "BestFloat",
     "Built",
     "Candidate",
+    "Choice",
     "Figures",
     "Frontier",
+    "Mixture",
     "Plan",
+    "Sensitivity",
     "Workshop",
+    "alone",
     "best_float",
+    "cheapest",
     "choose",
     "default_max_drop",
+    "hopeless",
     "plans",
+    "propose",
+    "proposed",
+    "split_large",
+    "wholes",
 ]

@@ -1,14 +1,16 @@
-"""Which candidates to try for a model: a small, fixed set of mixtures, by what the model holds."""
+"""Which candidates to try for a model: a fixed set of mixtures, by what the model holds; and how to build any."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import get_args
 
 from edgehybrid.bundle import Dropped, Family, Untouched
 from edgehybrid.exporters.model import Component, Graph
 from edgehybrid.exporters.options import Effort
-from edgehybrid.exporters.precision import Method, Ranges, Setting, Target, quantize
+from edgehybrid.exporters.precision import SCHEMES, Method, Ranges, Setting, Target, quantize
 from edgehybrid.points import REFERENCE
 
 OPTIMIZED = "fp32-opt"
@@ -28,6 +30,11 @@ class Plan:
     def describe(self) -> str:
         """Say it as a person would: ``convolution w8a8, attention w8-dyn``."""
         return ", ".join(f"{family} {scheme}" for family, scheme in self.recipe.items()) or "float"
+
+    @property
+    def needs_ranges(self) -> bool:
+        """Whether it uses what calibration saw."""
+        return any(SCHEMES[scheme].needs_ranges for scheme in self.recipe.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,23 +80,38 @@ PLANS: Sequence[Plan] = (
 
 
 def plans(components: Sequence[Component], effort: Effort) -> tuple[Plan, ...]:
-    """Narrow the table to what differs for these components; ``thorough`` adds another calibration and two threads."""
+    """Narrow the table to what differs for these components.
+
+    ``standard`` and ``thorough`` add every scheme alone, ``thorough`` other calibrations and two threads.
+    """
     present = [family for family in _FAMILIES if any(component.family == family for component in components)]
-    table = list(PLANS)
-    if effort == "thorough":
-        table += [replace(p, name=f"{p.name}-p9999", method="percentile") for p in PLANS if "w8a8" in p.recipe.values()]
-        table += [replace(p, name=f"{p.name}-2t", threads=2) for p in (*PLANS, Plan(name=OPTIMIZED, recipe={}))]
     seen: set[tuple[object, ...]] = set()
     chosen = []
-    for plan in table:
+    for plan in _table(effort):
         recipe: dict[str, str] = {family: plan.recipe[family] for family in present if family in plan.recipe}
-        uses_ranges = "w8a8" in recipe.values()
-        key = (*recipe.items(), plan.method if uses_ranges else "", plan.threads)
+        narrowed = replace(plan, recipe=recipe)
+        key = (*recipe.items(), plan.method if narrowed.needs_ranges else "", plan.threads)
         pointless = not recipe and plan.threads is None
         if not pointless and key not in seen:
             seen.add(key)
-            chosen.append(replace(plan, recipe=recipe))
+            chosen.append(narrowed)
     return tuple(chosen)
+
+
+def _table(effort: Effort) -> list[Plan]:
+    table = [plan for plan in PLANS if set(plan.recipe.values()) <= set(SCHEMES)]
+    if effort == "quick":
+        return table
+    named = {plan.name for plan in table}
+    table += [Plan(name=name, recipe=_every(name)) for name in SCHEMES if name not in named | {REFERENCE}]
+    if effort == "standard":
+        return table
+    once = list(table)
+    for method in get_args(Method):
+        if method != "minmax":
+            table += [replace(p, name=f"{p.name}-{method}", method=method) for p in once if p.needs_ranges]
+    floats = Plan(name=OPTIMIZED, recipe={})
+    return table + [replace(p, name=f"{p.name}-2t", threads=2) for p in (*once, floats)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +125,10 @@ class Built:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workshop:
-    """What candidates are made from: the user's graph, the best float graph, and what calibration saw."""
+    """What candidates are made from: the user's graph, the best float graph, and what calibration saw.
+
+    ``components`` may be groups of nodes; then ``whole`` says which component of the model each belongs to.
+    """
 
     original: Graph
     best_float: Graph
@@ -112,6 +137,7 @@ class Workshop:
     native: Target
     ranges: Mapping[Method, Ranges] = field(default_factory=dict)
     threads: int = 1
+    whole: Mapping[str, str] = field(default_factory=dict)
 
     def build(self, todo: Sequence[Plan]) -> Built:
         """Build the float candidates and those of ``todo``; equal graphs are built once."""
@@ -122,7 +148,9 @@ class Workshop:
         for plan in todo:
             setting = Setting(target=self.target, ranges=self.ranges.get(plan.method, {}))
             result = quantize(self.best_float, self.components, plan.recipe, setting)
-            untouched |= dict.fromkeys(result.untouched)
+            untouched |= {
+                replace(u, component=self.whole.get(u.component, u.component)): None for u in result.untouched
+            }
             threads = plan.threads or self.threads
             key = (result.graph.digest, threads)
             if key in known:
@@ -132,10 +160,22 @@ class Workshop:
             twin = self._twin(plan, result.graph)
             made.append(
                 Candidate(
-                    name=plan.name, graph=result.graph, plan=plan, schemes=result.schemes, threads=threads, twin=twin
+                    name=plan.name,
+                    graph=result.graph,
+                    plan=plan,
+                    schemes=self._by_component(result.schemes),
+                    threads=threads,
+                    twin=twin,
                 )
             )
         return Built(candidates=tuple(made), dropped=tuple(dropped), untouched=tuple(untouched))
+
+    def _by_component(self, schemes: Mapping[str, str]) -> dict[str, str]:
+        """What the model's components are in; one whose groups differ has all of theirs, as in ``fp32+w8a8``."""
+        found: dict[str, set[str]] = defaultdict(set)
+        for name, scheme in schemes.items():
+            found[self.whole.get(name, name)].add(scheme)
+        return {name: "+".join(sorted(kinds)) for name, kinds in found.items()}
 
     def _twin(self, plan: Plan, graph: Graph) -> Graph | None:
         if self.target == self.native:
@@ -145,7 +185,7 @@ class Workshop:
         return None if twin.digest == graph.digest else twin
 
     def _floats(self) -> list[Candidate]:
-        floats = dict.fromkeys((component.name for component in self.components), "fp32")
+        floats = self._by_component(dict.fromkeys((component.name for component in self.components), REFERENCE))
         plan = Plan(name=REFERENCE, recipe={})
         reference = Candidate(name=REFERENCE, graph=self.original, plan=plan, schemes=floats, threads=self.threads)
         if self.best_float is self.original:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from edgehybrid.bundle import Dropped
 from edgehybrid.exporters.measure import Ratio, paired_ratio
-from edgehybrid.points import Quality
+from edgehybrid.points import REFERENCE, Quality
 from edgehybrid.quality import Metric, summarize
 
 CLEARLY_SMALLER = 0.8
@@ -62,6 +62,12 @@ def default_max_drop(reference: Quality) -> float:
     return 0.1 * abs(reference.value)
 
 
+def hopeless(quality: Mapping[str, Quality], broken: Set[str], max_drop: float) -> tuple[Dropped, ...]:
+    """Say which candidates need no timing: their outputs are broken, or they lose more than is allowed."""
+    reasons = {name: _bad(quality[name], broken=name in broken, max_drop=max_drop) for name in quality}
+    return tuple(Dropped(name=name, reason=why) for name, why in reasons.items() if why and name != REFERENCE)
+
+
 def choose(
     reference: Figures, candidates: Sequence[Figures], *, metric: Metric, max_drop: float, levels: int, seed: int = 0
 ) -> Frontier:
@@ -93,12 +99,27 @@ def choose(
     return Frontier(kept=tuple(figures.name for figures in kept), dropped=tuple(dropped))
 
 
-def _unfit(figures: Figures, reference: Figures, max_drop: float) -> str | None:
-    if not figures.finite:
+def _bad(quality: Quality, *, broken: bool, max_drop: float) -> str | None:
+    if broken:
         return "gives NaN or infinity where float gives numbers"
-    quality, gain = figures.quality, figures.speedup
     if quality.drop > max_drop:
-        return f"loses {quality.drop:.4g} of {quality.metric}, more than {max_drop:.4g}"
+        return f"loses {_loss(quality, quality.drop)}; allowed: {_loss(quality, max_drop)}"
+    return None
+
+
+def _loss(quality: Quality, drop: float) -> str:
+    """Say a loss in the metric's unit, and what share of the float model's value that is."""
+    float_value = quality.value + quality.drop if quality.higher_is_better else quality.value - quality.drop
+    share = f" ({drop / abs(float_value):.1%} of float's)" if float_value else ""
+    if quality.metric in ("accuracy", "agreement"):
+        return f"{100 * drop:.1f} points of {quality.metric}{share}"
+    return f"{drop:.4g} of {quality.metric}{share}"
+
+
+def _unfit(figures: Figures, reference: Figures, max_drop: float) -> str | None:
+    if why := _bad(figures.quality, broken=not figures.finite, max_drop=max_drop):
+        return why
+    gain = figures.speedup
     if gain.high < 1.0:
         return f"slower than float: {gain.describe()}"
     if gain.low > 1.0:
@@ -107,7 +128,7 @@ def _unfit(figures: Figures, reference: Figures, max_drop: float) -> str | None:
     if smaller and gain.median >= NOT_SLOWER:
         return None
     share = figures.size_bytes / reference.size_bytes
-    return f"neither measurably faster than float ({gain.describe()}) nor clearly smaller ({share:.0%} of its size)"
+    return f"not measurably faster than float ({gain.describe()}), and not clearly smaller ({share:.0%} of its size)"
 
 
 def _dominates(a: Figures, b: Figures, metric: Metric, seed: int) -> bool:

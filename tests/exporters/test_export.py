@@ -11,11 +11,13 @@ from onnx import TensorProto
 from edgehybrid.bundle import Bundle
 from edgehybrid.errors import DataError, ModelError, OutputError, RequestError
 from edgehybrid.exporters import ExportOptions, ExportResult, Silent, export
-from edgehybrid.exporters.exporting import _build
+from edgehybrid.exporters.exporting import _workshop
+from edgehybrid.exporters.measure import Cache, local_pool
 from edgehybrid.exporters.precision import Target
 from edgehybrid.exporters.prepare import Prepared, prepare
 from edgehybrid.exporters.rewrites import rewrite
 from edgehybrid.exporters.search import BestFloat, Candidate, plans
+from edgehybrid.exporters.trial import Tools
 from edgehybrid.profiles import detect_device
 from edgehybrid.runtime.backends import LoadRequest, OnnxBackend
 
@@ -63,7 +65,10 @@ def prepared(work: Path, **options: Any) -> Prepared:
 def build(given: Prepared) -> tuple[Candidate, ...]:
     """All candidates, on the user's own float graph."""
     best = BestFloat(graph=given.model.graph, report=None, speedup=None, dropped=())
-    return _build(given, best, plans(given.components, "quick"), OPTIONS, Silent()).candidates
+    todo = plans(given.components, "quick")
+    with local_pool() as pool:
+        tools = Tools(cache=Cache(folder=None), executor=pool, progress=Silent())
+        return _workshop(given, best, todo, OPTIONS, tools).build(todo).candidates
 
 
 def test_bundle_opens_again_with_its_points(exported: ExportResult, work: Path) -> None:

@@ -58,9 +58,9 @@ def reasons(frontier: Frontier) -> dict[str, str]:
     ("candidate", "words"),
     [
         (figures("broken", 2.0, finite=False), "NaN"),
-        (figures("bad", 2.0, wrong=40), "loses 0.2 of accuracy, more than 0.05"),
+        (figures("bad", 2.0, wrong=40), "loses 20.0 points of accuracy (21.1% of float's); allowed: 5.0 points"),
         (figures("slow", 0.9, size=10), "slower than float: 0.90×"),
-        (figures("same", 1.0, size=95), "neither measurably faster"),
+        (figures("same", 1.0, size=95), "not measurably faster"),
     ],
 )
 def test_unfit_candidate_is_dropped_with_its_reason(candidate: Figures, words: str) -> None:

@@ -1,0 +1,119 @@
+"""What each scheme does to each component alone: which graphs to measure, and what the figures say. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from edgehybrid.exporters.measure import Ratio
+from edgehybrid.exporters.model import Component, Graph
+from edgehybrid.exporters.precision import SCHEMES, Method
+from edgehybrid.exporters.search.candidates import Plan
+from edgehybrid.exporters.search.knapsack import Choice, propose
+from edgehybrid.points import REFERENCE
+
+SIZE_WEIGHT = 0.02
+"""All the model's bytes are worth so much of its time: enough to choose the smaller of two that are equally fast."""
+
+NO_LOSS_DB = 130.0  # float sums in another order come to that
+
+_NEVER = frozenset({"glue", "trees"})
+_HEAVY = frozenset({"Conv", "ConvTranspose", "MatMul", "Gemm", "GRU", "LSTM", "RNN", "Attention"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sensitivity:
+    """Measured alone: one scheme on one component, everything else float.
+
+    Attributes:
+        component: Its name, or that of a group of its nodes.
+        scheme: The scheme.
+        speedup: Of the whole model, against the float graph it was made from.
+        sqnr_db: Likeness of the whole model's outputs to float, on calibration data.
+        size_share: Bytes on disk that it adds, as a share of the float model's; negative where it saves.
+        method: How ranges were taken, where the scheme has any.
+    """
+
+    component: str
+    scheme: str
+    speedup: Ratio
+    sqnr_db: float
+    size_share: float
+    method: Method = "minmax"
+
+
+def alone(components: Iterable[Component], methods: Sequence[Method] = ("minmax",)) -> tuple[Plan, ...]:
+    """Name the graphs to measure: each scheme on each component that has arithmetic, with each calibration."""
+    found = []
+    for component in components:
+        if component.family in _NEVER:
+            continue
+        for scheme, make in SCHEMES.items():
+            if scheme == REFERENCE:
+                continue
+            for method in methods if make.needs_ranges else methods[:1]:
+                mark = "" if method == methods[0] else f".{method}"
+                name = f"{component.name}.{scheme}{mark}"
+                found.append(Plan(name=name, recipe={component.name: scheme}, method=method))
+    return tuple(found)
+
+
+def choices(measured: Iterable[Sensitivity]) -> tuple[Choice, ...]:
+    """Turn figures into costs (share of the float model's time, and a little for bytes) and losses (noise over signal).
+
+    A gain that its own interval does not tell from nothing counts for nothing.
+    """
+    return tuple(
+        Choice(
+            component=item.component,
+            scheme=item.scheme,
+            cost=_time_share(item.speedup) + SIZE_WEIGHT * item.size_share,
+            loss=0.0 if item.sqnr_db >= NO_LOSS_DB else float(10.0 ** (-item.sqnr_db / 10.0)),
+        )
+        for item in measured
+    )
+
+
+def _time_share(gain: Ratio) -> float:
+    return 0.0 if gain.low <= 1.0 <= gain.high else 1.0 / gain.median - 1.0
+
+
+def proposed(measured: Sequence[Sensitivity], count: int) -> tuple[Plan, ...]:
+    """Propose up to ``count`` mixtures for each way of calibrating, least loss first: ``mix-1``, ``mix-2``, ..."""
+    methods = dict.fromkeys(item.method for item in measured)
+    found: dict[tuple[object, ...], Plan] = {}
+    for method in methods:
+        own = [item for item in measured if item.method == method or not SCHEMES[item.scheme].needs_ranges]
+        for mixture in propose(choices(own), count):
+            ranged = any(SCHEMES[scheme].needs_ranges for scheme in mixture.recipe.values())
+            key = (*mixture.recipe.items(), method if ranged else "")
+            found.setdefault(key, Plan(name=f"mix-{len(found) + 1}", recipe=mixture.recipe, method=method))
+    return tuple(found.values())
+
+
+def split_large(
+    graph: Graph, components: Sequence[Component], time_share: Mapping[str, float], *, parts: int, above: float = 0.2
+) -> tuple[Component, ...]:
+    """Cut components that take more than the share ``above`` of the time into up to ``parts`` groups of nodes.
+
+    A group begins at a node with weights and goes to the next; groups are named ``convolution-1.1`` and so on.
+    """
+    operators = {node.name: node.op_type for node in graph.proto.graph.node}
+    found: list[Component] = []
+    for component in components:
+        heavy = [i for i, node in enumerate(component.nodes) if operators.get(node) in _HEAVY]
+        pieces = min(parts, len(heavy))
+        if component.family in _NEVER or time_share.get(component.name, 0.0) <= above or pieces < 2:
+            found.append(component)
+            continue
+        cuts = [0, *(heavy[len(heavy) * k // pieces] for k in range(1, pieces)), len(component.nodes)]
+        for k in range(pieces):
+            nodes = component.nodes[cuts[k] : cuts[k + 1]]
+            found.append(Component(name=f"{component.name}.{k + 1}", family=component.family, nodes=nodes))
+    return tuple(found)
+
+
+def wholes(components: Sequence[Component], pieces: Sequence[Component]) -> dict[str, str]:
+    """Name of a group to the component that it is a part of."""
+    owner = {node: component.name for component in components for node in component.nodes}
+    return {piece.name: owner[piece.nodes[0]] for piece in pieces if piece.nodes}

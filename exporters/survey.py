@@ -1,0 +1,99 @@
+"""The survey: what each scheme does to each component alone, on calibration data."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgehybrid.exporters.measure import interleave, machine_key
+from edgehybrid.exporters.model import open_session
+from edgehybrid.exporters.options import Budget
+from edgehybrid.exporters.precision import Method
+from edgehybrid.exporters.prepare import Prepared, first_feeds
+from edgehybrid.exporters.search import Plan, Sensitivity, Workshop, alone
+from edgehybrid.exporters.trial import Tools, open_trial, score_all, time_all
+from edgehybrid.points import REFERENCE
+
+AT_ONCE = 12  # graphs open together, so that memory does not grow with their number
+SAMPLES = 64
+_FEW_ROUNDS = 12
+
+
+def survey(
+    prepared: Prepared, workshop: Workshop, tools: Tools, budget: Budget, *, methods: Sequence[Method], seed: int
+) -> tuple[Sensitivity, ...]:
+    """Measure one scheme on one component at a time, the costly components first, as many as the time allows.
+
+    Args:
+        prepared: Model and data.
+        workshop: Makes the graphs; its original is its own float graph, which they are compared with.
+        tools: Cache, executor, progress.
+        budget: How long.
+        methods: Ways of calibrating to try.
+        seed: Of the order of runs.
+    """
+    shares = {info.name: info.time_share or 0.0 for info in prepared.report.components}
+    weights = {info.name: info.params for info in prepared.report.components}
+    plans = alone(workshop.components, methods)
+
+    def costly(plan: Plan) -> tuple[float, int]:
+        name = workshop.whole.get(next(iter(plan.recipe)), "")
+        return shares.get(name, 0.0), weights.get(name, 0)
+
+    ordered = sorted(plans, key=costly, reverse=True)
+    most = _most(prepared, tools, budget.survey_s)
+    if len(ordered) > most:
+        tools.progress.note(f"looks at {most} of {len(ordered)} pairs of component and scheme, the costly ones first")
+    groups = [ordered[first : first + AT_ONCE] for first in range(0, min(most, len(ordered)), AT_ONCE)]
+    found: list[Sensitivity] = []
+    for number, group in enumerate(groups, start=1):
+        tools.progress.note(f"components one at a time: part {number} of {len(groups)}")
+        found += _measure(group, prepared, workshop, tools, budget_s=budget.survey_s / len(groups), seed=seed)
+    return tuple(found)
+
+
+def _most(prepared: Prepared, tools: Tools, seconds: float) -> int:
+    """How many graphs can be run often enough in ``seconds``; kept, so that the same export looks at the same ones."""
+    graph, feeds = prepared.model.graph, first_feeds(prepared.calibration, 1)[0]
+
+    def measure() -> dict[str, NDArray[np.generic]]:
+        session = open_session(graph.proto)
+        return {"s": interleave({"": lambda: session.run(None, dict(feeds))}, budget_s=0.0, min_rounds=5).wall_s.min(0)}
+
+    one = float(tools.cache.get(("seconds alone", graph.digest, machine_key()), measure)["s"][0])
+    return max(int(seconds / (_FEW_ROUNDS * max(one, 1e-6))), 4)
+
+
+def _measure(
+    group: Sequence[Plan], prepared: Prepared, workshop: Workshop, tools: Tools, *, budget_s: float, seed: int
+) -> list[Sensitivity]:
+    built = workshop.build(group)
+    if len(built.candidates) < 2:
+        return []
+    with tempfile.TemporaryDirectory(prefix="edgehybrid-") as folder:
+        trial = open_trial(built.candidates, Path(folder))
+        scores = score_all(trial, prepared.calibration, None, tools, wanted=SAMPLES)
+        timings = time_all(trial, prepared.calibration, tools, budget_s=budget_s, seed=seed)
+        size = trial.packed.size_bytes
+    float_size = max(size[REFERENCE], 1)
+    found = []
+    for candidate in trial.candidates:
+        name, plan = candidate.name, candidate.plan
+        if name == REFERENCE or not scores[name].finite:
+            continue
+        ((component, scheme),) = plan.recipe.items()
+        found.append(
+            Sensitivity(
+                component=component,
+                scheme=scheme,
+                method=plan.method,
+                speedup=timings.speedup(name, REFERENCE, seed),
+                sqnr_db=scores[name].sqnr_db,
+                size_share=(size[name] - float_size) / float_size,
+            )
+        )
+    return found
