@@ -2,7 +2,8 @@
 
 Run it from the root of the repository, with the extra ``[torch]`` installed:
 
-    python -m samples.camera_classifier.train --data sign_digits_64.npz --out samples/camera_classifier --write-data
+    python -m samples.camera_classifier.train --data sign_digits_64.npz --out out/half --shrink 2 --epochs 22
+    python -m samples.camera_classifier.train --data sign_digits_64.npz --out out/full --start out/half/weights.pt
 
 It learns from four fifths of the pictures; a tenth tests it, and the rest is for calibration.
 """
@@ -98,7 +99,7 @@ class CameraClassifier(nn.Module):
 
     def __init__(self, dropout: float = 0.1) -> None:
         super().__init__()
-        self.stem = nn.Sequential(_conv(3, 16, 3, 2), InvertedResidual(16, 24, 2), InvertedResidual(24, 40, 1))
+        self.stem = nn.Sequential(_conv(3, 16, 3, 2), InvertedResidual(16, 24, 1), InvertedResidual(24, 40, 1))
         self.block1 = MobileViTBlock(40, 64, 1, dropout)
         self.down = InvertedResidual(40, 64, 2)
         self.block2 = MobileViTBlock(64, 88, 2, dropout)
@@ -106,8 +107,8 @@ class CameraClassifier(nn.Module):
 
     def forward(self, x: Any) -> Any:
         """Return one logit per digit."""
-        image = self.block1(self.stem(2 * x - 1))  # [batch, 40, 16, 16]
-        image = self.last(self.block2(self.down(image)))  # [batch, 160, 8, 8]
+        image = self.block1(self.stem(2 * x - 1))  # [batch, 40, 32, 32]
+        image = self.last(self.block2(self.down(image)))  # [batch, 160, 16, 16]
         return self.head(self.dropout(image.mean((2, 3))))
 
 
@@ -203,7 +204,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="npz with x uint8 [n, 64, 64, 3] and y [n]")
     parser.add_argument("--out", type=Path, required=True, help="folder for model.onnx and metrics.json")
-    parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--shrink", type=int, default=1, help="2: learn from pictures of half size; writes no model")
     parser.add_argument("--start", type=Path, help="weights.pt to begin with, else random weights")
     parser.add_argument("--seed", type=int, default=0)
