@@ -19,11 +19,12 @@ from edgehybrid.exporters.rewrites.protocol import PassResult, Probes
 
 Array = NDArray[np.generic]
 _STATES = {"GRU": (5,), "LSTM": (5, 6), "RNN": (5,)}
+_LARGEST = 2**20  # numbers in a constant that the graph would compute
 
 
 @dataclass(frozen=True, slots=True)
 class StaticShapes:
-    """Reshape targets become constants; initial states that are always zero go; so do transpositions of unit axes."""
+    """Reshape targets, scales and masks become constants; states of zeros and transpositions of unit axes go."""
 
     name: ClassVar[str] = "static-shapes"
 
@@ -32,44 +33,67 @@ class StaticShapes:
         if not probes:
             return PassResult(graph=graph)
         model = graph.edit()
-        seen = [_seen(graph, model.graph, feeds) for feeds in (probes.first, probes.second)]
+        known = _shape_only(model.graph)
+        seen = [_seen(graph, model.graph, known, feeds) for feeds in (probes.first, probes.second)]
         editor = Editor(model)
         applied = 0
         for node in list(model.graph):
             if node.op_type == "Reshape":
-                applied += _reshape(editor, node, seen)
+                applied += _reshape(editor, node, known, seen)
             elif node.op_type == "Transpose":
                 applied += _transpose(editor, node, seen)
             else:
-                applied += sum(_state(node, index, seen) for index in _STATES.get(node.op_type, ()))
+                applied += sum(_state(node, index, known, seen) for index in _STATES.get(node.op_type, ()))
+            applied += _constants(editor, node, known, seen)
         if not applied:
             return PassResult(graph=graph)
         editor.close()
         return PassResult(graph=Graph.of(model), applied=applied)
 
 
-def _seen(graph: Graph, inner: ir.Graph, feeds: Mapping[str, Array]) -> dict[str, Array]:
-    """Values that the rule may ask for: inputs of reshapes, transpositions and states."""
+def _seen(graph: Graph, inner: ir.Graph, known: set[ir.Value], feeds: Mapping[str, Array]) -> dict[str, Array]:
+    """Values that the rule may ask for: inputs of reshapes, transpositions and states, and what hangs on shapes."""
     wanted = {
         str(value.name)
         for node in inner
-        if node.op_type in ("Reshape", "Transpose", *_STATES)
         for value in node.inputs
-        if value is not None and value.producer() is not None
+        if value is not None
+        and value.producer() is not None
+        and (node.op_type in ("Reshape", "Transpose", *_STATES) or _leaves(value, node, known))
     }
     return {**trace(graph, feeds, sorted(wanted)), **feeds}
 
 
-def _shape_only(value: ir.Value | None, depth: int = 40) -> bool:
-    """Whether ``value`` depends on the shapes of the inputs but not on their numbers."""
-    if value is None or array_of(value) is not None:
-        return True
-    node = value.producer()
-    if node is None or depth == 0:
-        return False
-    if node.op_type in ("Shape", "Size"):
-        return True
-    return "Random" not in node.op_type and all(_shape_only(item, depth - 1) for item in node.inputs)
+def _shape_only(graph: ir.Graph) -> set[ir.Value]:
+    """Values that depend on the shapes of the inputs but not on their numbers."""
+    known: set[ir.Value] = set()
+    for node in graph:
+        if "Random" in node.op_type or any(
+            item.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) for item in node.attributes.values()
+        ):
+            continue
+        if node.op_type in ("Shape", "Size") or all(
+            value is None or value in known or array_of(value) is not None for value in node.inputs
+        ):
+            known.update(node.outputs)
+    return known
+
+
+def _leaves(value: ir.Value, node: ir.Node, known: set[ir.Value]) -> bool:
+    """Whether ``node`` works on numbers but reads ``value``, which hangs on shapes alone."""
+    return value in known and node.outputs[0] not in known and array_of(value) is None
+
+
+def _constants(editor: Editor, node: ir.Node, known: set[ir.Value], seen: list[dict[str, Array]]) -> int:
+    """What hangs on shapes alone and was the same for both batches is a constant."""
+    applied = 0
+    for index, value in enumerate(node.inputs):
+        if value is None or not _leaves(value, node, known) or (pair := _both(value, seen)) is None:
+            continue
+        if pair[0].size <= _LARGEST and pair[0].dtype == pair[1].dtype and np.array_equal(*pair):
+            node.replace_input_with(index, editor.weight(str(value.name), pair[0]))
+            applied += 1
+    return applied
 
 
 def _both(value: ir.Value | None, seen: list[dict[str, Array]]) -> tuple[Array, Array] | None:
@@ -77,10 +101,10 @@ def _both(value: ir.Value | None, seen: list[dict[str, Array]]) -> tuple[Array, 
     return (seen[0][name], seen[1][name]) if all(name in values for values in seen) else None
 
 
-def _reshape(editor: Editor, node: ir.Node, seen: list[dict[str, Array]]) -> int:
+def _reshape(editor: Editor, node: ir.Node, known: set[ir.Value], seen: list[dict[str, Array]]) -> int:
     shape, data = node.inputs[1], node.inputs[0]
     pair, source = _both(shape, seen), _both(data, seen)
-    if array_of(shape) is not None or pair is None or source is None or not _shape_only(shape):
+    if array_of(shape) is not None or pair is None or source is None or shape not in known:
         return 0
     found = [_resolved(target, x.shape) for target, x in zip(pair, source, strict=True)]
     target = _target(found[0], found[1])
@@ -128,11 +152,11 @@ def _transpose(editor: Editor, node: ir.Node, seen: list[dict[str, Array]]) -> i
     return 1
 
 
-def _state(node: ir.Node, index: int, seen: list[dict[str, Array]]) -> int:
+def _state(node: ir.Node, index: int, known: set[ir.Value], seen: list[dict[str, Array]]) -> int:
     """An initial state of zeros is what a recurrent layer starts from anyway."""
     value = node.inputs[index] if len(node.inputs) > index else None
     pair = _both(value, seen)
-    if pair is None or any(array.any() for array in pair) or not _shape_only(value):
+    if pair is None or any(array.any() for array in pair) or value not in known:
         return 0
     node.replace_input_with(index, None)
     return 1

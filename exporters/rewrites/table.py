@@ -13,6 +13,7 @@ from edgehybrid.exporters.rewrites.fold_batchnorm import FoldBatchNorm
 from edgehybrid.exporters.rewrites.fold_constants import FoldConstants
 from edgehybrid.exporters.rewrites.fuse_attention import FuseAttention
 from edgehybrid.exporters.rewrites.fuse_gelu import FuseGelu
+from edgehybrid.exporters.rewrites.fuse_multihead import FuseMultiHead
 from edgehybrid.exporters.rewrites.protocol import Pass, Probes
 from edgehybrid.exporters.rewrites.remove_noops import RemoveNoops
 from edgehybrid.exporters.rewrites.static_shapes import StaticShapes
@@ -21,7 +22,16 @@ from edgehybrid.exporters.skip import Skip
 PASSES: Mapping[str, type[Pass]] = MappingProxyType(
     {
         rule.name: rule
-        for rule in (FoldConstants, StaticShapes, RemoveNoops, FoldBatchNorm, FuseAttention, FuseGelu, CancelPairs)
+        for rule in (
+            FoldConstants,
+            StaticShapes,
+            RemoveNoops,
+            FoldBatchNorm,
+            FuseAttention,
+            FuseMultiHead,
+            FuseGelu,
+            CancelPairs,
+        )
     }
 )
 """Every rewrite by name, in the order in which they run."""

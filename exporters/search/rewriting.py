@@ -1,34 +1,82 @@
-"""The best float graph: rewrites are verified on data, and kept only if they measure faster."""
+"""The best float graph: each rewrite is verified on data, and kept only if the graph measures faster or smaller by it.
+
+A rule's gain is what it adds *on top of the others*: the graph with all rules against the graph with all but this one,
+run by run in the same rounds. So a rule that only makes room for another gets the credit for both, and two rules
+that do the same work get none.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgehybrid.bundle import Dropped
+from edgehybrid.errors import ModelError
 from edgehybrid.exporters.measure import Cache, Ratio, Timings, interleave, largest_difference, machine_key
 from edgehybrid.exporters.model import Graph, open_session
 from edgehybrid.exporters.rewrites import PASSES, Probes, RewriteReport, rewrite
+from edgehybrid.exporters.skip import Skip
 
 Feeds = Mapping[str, NDArray[np.generic]]
 TOLERANCE = 1e-3  # share of the output's range; float sums in another order stay far below it
-SETS: Mapping[str, tuple[str, ...]] = {
-    "all rewrites": tuple(PASSES),
-    "rewrites without attention": tuple(name for name in PASSES if name != "fuse-attention"),
-}
+_MIN_ROUNDS = 15  # under it a paired ratio has no interval worth the name
+_LONGEST = 4.0  # times the budget, however slow the model
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleFigures:
+    """What became of one rule.
+
+    Attributes:
+        name: Its name.
+        sites: Places where it was applied, with all the others applied too.
+        gain: How many times faster the graph is with it than without it, all others applied; ``None`` if not measured.
+        kept: Whether the chosen graph has it.
+        reason: Why it was dropped or not measured; empty if there is nothing to say.
+        near_misses: Places that nearly fitted, and why not.
+    """
+
+    name: str
+    sites: int
+    gain: Ratio | None = None
+    kept: bool = False
+    reason: str = ""
+    near_misses: tuple[Skip, ...] = ()
+
+    def describe(self) -> str:
+        """Say it in one line: ``6 sites, 1.21× [1.19, 1.23]``."""
+        sites = f"{self.sites} site{'' if self.sites == 1 else 's'}"
+        return ", ".join(part for part in (sites, self.gain.describe() if self.gain else "", self.reason) if part)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BestFloat:
-    """The chosen float graph; ``report`` is ``None`` if that is the user's own. ``dropped`` says what lost, and why."""
+    """The chosen float graph; ``report`` is ``None`` if that is the user's own.
+
+    ``dropped`` says what lost, and why; ``rules`` holds every rule of the table by name.
+    """
 
     graph: Graph
     report: RewriteReport | None
     speedup: Ratio | None
     dropped: tuple[Dropped, ...]
+    rules: tuple[RuleFigures, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Bench:
+    """What every step of the choice needs."""
+
+    graph: Graph
+    probes: Probes
+    samples: Sequence[Feeds]
+    budget_s: float
+    seed: int
+    cache: Cache
 
 
 def best_float(
@@ -40,7 +88,7 @@ def best_float(
     seed: int = 0,
     cache: Cache | None = None,
 ) -> BestFloat:
-    """Try each set of rewrites on ``graph``; verify on ``samples``; keep the fastest one that is measurably faster.
+    """Try each rule on top of the others; verify on ``samples``; keep what is measurably faster, or smaller at a tie.
 
     Args:
         graph: The user's graph.
@@ -50,54 +98,147 @@ def best_float(
         seed: Of the order of runs.
         cache: Where the times are kept by content.
     """
-    reports: dict[str, RewriteReport] = {}
-    dropped: list[Dropped] = []
-    for name, rules in SETS.items():
-        report = rewrite(graph, probes, rules)
-        if report.graph is graph or any(report.graph.digest == r.graph.digest for r in reports.values()):
+    bench = _Bench(
+        graph=graph,
+        probes=probes,
+        samples=samples,
+        budget_s=budget_s,
+        seed=seed,
+        cache=cache or Cache(folder=None),
+    )
+    report, wrong = _verified(bench)
+    sites = {name: report.applied.get(name, 0) for name in PASSES}
+    rules = [
+        RuleFigures(name=name, sites=sites[name], near_misses=report.skipped.get(name, ()), reason=wrong.get(name, ""))
+        for name in PASSES
+    ]
+    if report.graph is graph:
+        return _none(bench, rules)
+    rules = _measured(bench, report, rules)
+    losers = {rule.name for rule in rules if not rule.kept}
+    if any(sites[name] for name in losers):
+        report = rewrite(graph, probes, [name for name in PASSES if name not in losers])
+        if report.graph is graph or _differs(graph, report.graph, samples):
+            return _none(bench, rules)
+    gain = _time(bench, {"fp32": graph, "best": report.graph}, 0.4).speedup("best", "fp32", seed)
+    if gain.low <= 1.0:
+        return _none(bench, rules, f"not measurably faster than float: {gain.describe()}")
+    return BestFloat(graph=report.graph, report=report, speedup=gain, dropped=_dropped(rules), rules=tuple(rules))
+
+
+def _none(bench: _Bench, rules: Iterable[RuleFigures], why: str = "") -> BestFloat:
+    """The user's own graph."""
+    rules = tuple(replace(rule, kept=False) for rule in rules)
+    dropped = (*_dropped(rules), *((Dropped(name="all rewrites", reason=why),) if why else ()))
+    return BestFloat(graph=bench.graph, report=None, speedup=None, dropped=dropped, rules=rules)
+
+
+def _dropped(rules: Iterable[RuleFigures]) -> tuple[Dropped, ...]:
+    lost = (rule for rule in rules if rule.reason and not rule.kept)
+    return tuple(Dropped(name=f"rewrite {rule.name}", reason=rule.reason) for rule in lost)
+
+
+def _verified(bench: _Bench) -> tuple[RewriteReport, dict[str, str]]:
+    """All rules that together keep the outputs; and by name why the others do not."""
+    names, wrong = list(PASSES), dict[str, str]()
+    report = rewrite(bench.graph, bench.probes, names)
+    while (why := _differs(bench.graph, report.graph, bench.samples)) is not None:
+        guilty = _guilty(bench, [name for name in names if report.applied.get(name)])
+        wrong[guilty] = why
+        names.remove(guilty)
+        report = rewrite(bench.graph, bench.probes, names)
+    return report, wrong
+
+
+def _guilty(bench: _Bench, names: Sequence[str]) -> str:
+    """The first rule that changes the outputs when the rules are added one by one."""
+    for count in range(1, len(names)):
+        report = rewrite(bench.graph, bench.probes, names[:count])
+        if _differs(bench.graph, report.graph, bench.samples):
+            return names[count - 1]
+    return names[-1]
+
+
+def _measured(bench: _Bench, report: RewriteReport, rules: Sequence[RuleFigures]) -> list[RuleFigures]:
+    """Time the graph with all rules against the one with all but one, for each rule that found a place."""
+    names = [rule.name for rule in rules if not rule.reason]
+    graphs, unmeasured = {"all": report.graph}, dict[str, str]()
+    slots = _affordable(bench, report.graph)
+    end = time.perf_counter() + bench.budget_s
+    for rule in sorted(rules, key=lambda rule: -rule.sites):
+        if not rule.sites or rule.reason:
             continue
-        if why := _differs(graph, report.graph, samples):
-            dropped.append(Dropped(name=name, reason=why))
+        if len(graphs) > slots or time.perf_counter() > end:
+            unmeasured[rule.name] = "not measured alone: no time left"
+            continue
+        without = rewrite(bench.graph, bench.probes, [name for name in names if name != rule.name]).graph
+        if without.digest == report.graph.digest:
+            unmeasured[rule.name] = "not measured alone: others do the same"
+        elif _differs(bench.graph, without, bench.samples):
+            unmeasured[rule.name] = "not measured alone: the others need it"
         else:
-            reports[name] = report
-    if not reports:
-        return BestFloat(graph=graph, report=None, speedup=None, dropped=tuple(dropped))
-    graphs = {"fp32": graph} | {name: report.graph for name, report in reports.items()}
-    timings = _time(graphs, samples[0], budget_s=budget_s, seed=seed, cache=cache or Cache(folder=None))
-    gains = {name: timings.speedup(name, "fp32", seed) for name in reports}
-    winner = max(reports, key=lambda name: gains[name].median)
-    kept = gains[winner].low > 1.0
-    for name in reports:
-        if not (kept and name == winner):
-            than = f"slower than with {winner}" if kept else "not measurably faster than float"
-            dropped.append(Dropped(name=name, reason=f"{than}: {gains[name].describe()}"))
-    if not kept:
-        return BestFloat(graph=graph, report=None, speedup=None, dropped=tuple(dropped))
-    return BestFloat(graph=reports[winner].graph, report=reports[winner], speedup=gains[winner], dropped=tuple(dropped))
+            graphs[rule.name] = without
+    timings = _time(bench, graphs, 0.6) if len(graphs) > 1 else None
+    out = []
+    for rule in rules:
+        if rule.name in graphs and timings is not None:
+            out.append(_judged(rule, timings.speedup("all", rule.name, bench.seed), graphs[rule.name], report.graph))
+        else:
+            kept = bool(rule.sites) and not rule.reason
+            out.append(replace(rule, kept=kept, reason=rule.reason or unmeasured.get(rule.name, "")))
+    return out
 
 
-def _time(graphs: Mapping[str, Graph], feeds: Feeds, *, budget_s: float, seed: int, cache: Cache) -> Timings:
-    """Time the graphs, interleaved."""
-    key = ("rewrites", *(graph.digest for graph in graphs.values()), str(budget_s), str(seed), machine_key())
+def _judged(rule: RuleFigures, gain: Ratio, without: Graph, graph: Graph) -> RuleFigures:
+    """Keep a rule that is measurably faster; at a tie, one that leaves fewer nodes."""
+    smaller = len(graph.proto.graph.node) < len(without.proto.graph.node)
+    if gain.low > 1.0 or (smaller and gain.high >= 1.0):
+        return replace(rule, gain=gain, kept=True)
+    why = "slower with it" if gain.high < 1.0 else "neither faster nor smaller with it"
+    return replace(rule, gain=gain, reason=f"{why}: {gain.describe()}")
+
+
+def _affordable(bench: _Bench, graph: Graph) -> int:
+    """How many graphs can be run often enough in the time."""
+    session = open_session(graph.proto)
+    runs = []
+    for _ in range(3):
+        start = time.perf_counter()
+        session.run(None, dict(bench.samples[0]))
+        runs.append(time.perf_counter() - start)
+    return int(bench.budget_s * _LONGEST / (_MIN_ROUNDS * min(runs)))
+
+
+def _time(bench: _Bench, graphs: Mapping[str, Graph], share: float) -> Timings:
+    """Time the graphs, interleaved, for a share of the budget."""
+    feeds, budget = bench.samples[0], bench.budget_s * share
+    digests = (graph.digest for graph in graphs.values())
+    key = ("rewrites", *digests, str(budget), str(bench.seed), machine_key())
 
     def measure() -> dict[str, NDArray[np.generic]]:
         sessions = {name: open_session(graph.proto) for name, graph in graphs.items()}
         runs = {n: (lambda session=session: session.run(None, dict(feeds))) for n, session in sessions.items()}
-        timings = interleave(runs, budget_s=budget_s, seed=seed)
+        timings = interleave(runs, budget_s=budget, seed=bench.seed, min_rounds=_MIN_ROUNDS)
         return {"wall_s": timings.wall_s, "cpu_s": timings.cpu_s}
 
-    arrays = cache.get(key, measure)
+    arrays = bench.cache.get(key, measure)
     wall, cpu = (np.asarray(arrays[part], dtype=np.float64) for part in ("wall_s", "cpu_s"))
     return Timings(names=tuple(graphs), wall_s=wall, cpu_s=cpu)
 
 
 def _differs(graph: Graph, other: Graph, samples: Sequence[Feeds]) -> str | None:
-    """Compare outputs on ``samples``; say how they differ, if they do."""
-    a, b = open_session(graph.proto), open_session(other.proto)
+    """Compare outputs on ``samples``; say how they differ, or that ONNX Runtime refuses the other."""
+    if other is graph:
+        return None
+    a = open_session(graph.proto)
+    try:
+        b = open_session(other.proto)
+    except ModelError as error:
+        return error.what
     names = [output.name for output in a.get_outputs()]
     for feeds in samples:
         for name, expected, got in zip(names, a.run(names, dict(feeds)), b.run(names, dict(feeds)), strict=True):
             allowed = TOLERANCE * max(float(np.abs(np.nan_to_num(expected.astype(np.float64))).max(initial=0.0)), 1e-6)
-            if (error := largest_difference(got, expected)) > allowed:
-                return f"changes output {name!r} by {error:.3g}, more than {allowed:.3g}"
+            if (off := largest_difference(got, expected)) > allowed:
+                return f"changes output {name!r} by {off:.3g}, more than {allowed:.3g}"
     return None

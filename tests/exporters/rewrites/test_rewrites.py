@@ -60,13 +60,23 @@ def test_self_attention_becomes_one_node(zoo: Any, style: str) -> None:
 
 @pytest.mark.parametrize(("style", "why"), [("masked", "mask"), ("cross", "different inputs")])
 def test_near_miss_has_its_reason(zoo: Any, style: str, why: str) -> None:
-    """Attention that cannot be fused is left alone, and the report says why."""
+    """Attention that one node with its projections cannot be is left alone, and the report says why."""
+    graph = zoo.attention(style=style)
+    report = rewrite(graph, zoo.probes(graph), ["fuse-attention"])
+
+    assert graph is report.graph
+    assert why in report.skipped["fuse-attention"][0].why
+
+
+@pytest.mark.parametrize("style", ["masked", "cross"])
+def test_what_is_left_becomes_multihead(zoo: Any, style: str) -> None:
+    """With a mask or another input for the keys, the products stay and the rest is one node."""
     graph = zoo.attention(style=style)
     report = rewrite(graph, zoo.probes(graph))
 
-    assert 0 == report.applied["fuse-attention"]
-    assert why in report.skipped["fuse-attention"][0].why
-    assert "Softmax" in ops(report.graph)
+    assert 1 == report.applied["fuse-multihead"]
+    assert "Softmax" not in ops(report.graph)
+    same(zoo, graph, report.graph)
 
 
 def test_without_probes_nothing_is_guessed(zoo: Any) -> None:
