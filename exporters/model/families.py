@@ -6,7 +6,7 @@ exporters write it as a dozen small nodes; everything else by its operators.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -143,12 +143,30 @@ def _by_operator(node: ir.Node, families: Mapping[ir.Node, Family]) -> Family:
         return "trees"
     if node.op_type in PRODUCTS:
         return "dense"
+    if held := bodies_of(node):
+        return _by_bodies(node, held)
     producers = {"glue" if producer is None else families.get(producer, "glue") for producer in _data_producers(node)}
     if producers == {"convolution"} and node.op_type in _BESIDE_CONVOLUTION:
         return "convolution"
     if producers == {"dense"} and node.op_type in _ELEMENTWISE:
         return "dense"
     return "glue"
+
+
+def bodies_of(node: ir.Node) -> tuple[ir.Graph, ...]:
+    """Graphs inside ``node``: branches of ``If``, bodies of ``Loop`` and ``Scan``."""
+    return tuple(a.as_graph() for a in node.attributes.values() if a.type == ir.AttributeType.GRAPH)
+
+
+def _by_bodies(node: ir.Node, held: Iterable[ir.Graph]) -> Family:
+    """What most of the nodes inside are; a loop that carries a state through a product is recurrent."""
+    inside = Counter(family for body in held for family in _families(body).values() if family != "glue")
+    states = len(node.inputs) - 2
+    if node.op_type == "Scan":
+        states = len(node.inputs) - node.attributes["num_scan_inputs"].as_int()
+    if node.op_type in ("Loop", "Scan") and states > 0 and inside.keys() & {"dense", "convolution"}:
+        return "recurrent"
+    return inside.most_common(1)[0][0] if inside else "glue"
 
 
 def _data_producers(node: ir.Node) -> list[ir.Node | None]:

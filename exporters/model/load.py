@@ -11,11 +11,13 @@ import onnx
 import onnxruntime as ort
 from google.protobuf.message import DecodeError
 from onnx.inliner import inline_local_functions
-from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
 
 from edgehybrid.errors import ModelError
+from edgehybrid.exporters.model.bodies import fold_branches
+from edgehybrid.exporters.model.errors import ORT_ERRORS
 from edgehybrid.exporters.model.external import load_external
 from edgehybrid.exporters.model.graph import Graph
+from edgehybrid.exporters.model.torch_source import is_torch, torch_bytes, torch_name
 from edgehybrid.tensors import TensorSpec
 
 MIN_OPSET = 13
@@ -26,17 +28,6 @@ _LACKS = (
     re.compile(r"Could not find an implementation for (?P<op>[\w.:]+)"),
     re.compile(r"(?P<op>[\w.:]+)\(?-?\d*\)? is not a registered function/op"),
     re.compile(r"No schema registered for operator (?P<op>[\w.:]+)"),
-)
-
-ORT_ERRORS = (
-    ort_state.Fail,
-    ort_state.InvalidGraph,
-    ort_state.InvalidArgument,
-    ort_state.InvalidProtobuf,
-    ort_state.NoSuchFile,
-    ort_state.NotImplemented,
-    ort_state.RuntimeException,
-    ort_state.EPFail,
 )
 
 
@@ -60,7 +51,8 @@ def load_model(path: str | Path, shapes: Mapping[str, tuple[int | str, ...]] | N
     """Load ``path``.
 
     Args:
-        path: ONNX file, opset 13 or later; external data in its own folder.
+        path: ONNX file, opset 13 or later, external data in its own folder; or, with PyTorch installed, an exported
+            program (``.pt2``) or ``module:factory``, see ``torch_bytes``.
         shapes: Input name to the shape to use instead of the file's; a string names a free axis.
 
     Returns:
@@ -68,23 +60,28 @@ def load_model(path: str | Path, shapes: Mapping[str, tuple[int | str, ...]] | N
 
     Raises:
         ModelError: If there is no such file, or nothing that ONNX Runtime could run.
+        MissingExtraError: If it is a PyTorch model, and PyTorch is not installed.
+        RequestError: If there is no such factory, or it returns something else.
     """
-    path = Path(path)
-    proto = _parse(path)
+    source, path = str(path), Path(path)
+    from_torch = is_torch(source)
+    proto = _proto(torch_bytes(source), path) if from_torch else _parse(path)
     load_external(proto, path)
     opset = _opset(proto, path)
     _check(proto, path)
     if proto.functions:
         proto = inline_local_functions(proto)
     _override(proto, shapes or {}, path)
+    skip = {tensor.name for tensor in proto.graph.initializer}
+    inputs = tuple(_spec(value, path) for value in proto.graph.input if value.name not in skip)
+    proto = fold_branches(proto, inputs)
     _name_nodes(proto.graph)
     _try_runtime(proto, path)
-    skip = {tensor.name for tensor in proto.graph.initializer}
     return Model(
-        name=path.stem,
+        name=torch_name(source) if from_torch else path.stem,
         path=path,
         graph=Graph(proto=proto),
-        inputs=tuple(_spec(value, path) for value in proto.graph.input if value.name not in skip),
+        inputs=inputs,
         outputs=tuple(_spec(value, path) for value in proto.graph.output),
         opset=opset,
         overrides=dict(shapes or {}),
@@ -100,11 +97,17 @@ def _parse(path: Path) -> onnx.ModelProto:
             raise ModelError(f"{path} is empty.", _REEXPORT)
         if size > MAX_BYTES:
             raise ModelError(f"{path} is larger than 2 GiB.", "Such a model is no edge model; split or shrink it.")
-        return onnx.load_model_from_string(path.read_bytes())
+        content = path.read_bytes()
     except FileNotFoundError as error:
         raise ModelError(f"There is no model file {path}.", "Check the path.") from error
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror}.", "Check its permissions.") from error
+    return _proto(content, path)
+
+
+def _proto(content: bytes, path: Path) -> onnx.ModelProto:
+    try:
+        return onnx.load_model_from_string(content)
     except DecodeError as error:
         raise ModelError(f"{path} is no ONNX file, or a truncated one.", _REEXPORT) from error
 

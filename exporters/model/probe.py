@@ -10,8 +10,8 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from edgehybrid.errors import ModelError
+from edgehybrid.exporters.model.errors import ORT_ERRORS
 from edgehybrid.exporters.model.graph import Graph
-from edgehybrid.exporters.model.load import ORT_ERRORS
 from edgehybrid.tensors import TensorSpec
 
 Array = NDArray[np.generic]
@@ -40,9 +40,19 @@ def synthetic_feeds(
 
 
 def open_session(
-    proto: onnx.ModelProto | bytes, *, optimize: bool = True, profile_prefix: str | None = None
+    proto: onnx.ModelProto | bytes,
+    *,
+    optimize: bool = True,
+    profile_prefix: str | None = None,
+    save_to: str | None = None,
 ) -> ort.InferenceSession:
     """Open one graph with one thread and no spinning.
+
+    Args:
+        proto: The graph.
+        optimize: Whether ONNX Runtime may fuse.
+        profile_prefix: Where its profile goes, if one is wanted.
+        save_to: Where the graph goes that it made by fusing, if that is wanted.
 
     Raises:
         ModelError: If ONNX Runtime refuses it.
@@ -57,6 +67,8 @@ def open_session(
     if profile_prefix is not None:
         options.enable_profiling = True
         options.profile_file_prefix = profile_prefix
+    if save_to is not None:
+        options.optimized_model_filepath = save_to
     data = proto if isinstance(proto, bytes) else proto.SerializeToString()
     try:
         return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
@@ -112,10 +124,3 @@ def _cut(proto: onnx.ModelProto, cuts: Mapping[str, Array]) -> None:
         kept = [info for info in proto.graph.value_info if info.name not in cuts]
         del proto.graph.value_info[:]
         proto.graph.value_info.extend(kept)
-
-
-def trace_shapes(graph: Graph, feeds: Mapping[str, Array]) -> dict[str, tuple[int, ...]]:
-    """Shapes of all values for ``feeds``, weights included."""
-    shapes = {tensor.name: tuple(tensor.dims) for tensor in graph.proto.graph.initializer}
-    shapes |= {name: tuple(array.shape) for name, array in feeds.items()}
-    return shapes | {name: tuple(np.shape(array)) for name, array in trace(graph, feeds).items()}
