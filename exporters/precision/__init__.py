@@ -1,21 +1,28 @@
 """Precision schemes, one per file."""
 
-from edgehybrid.exporters.precision.calibration import Method, RangeCollector, collect_ranges
+from edgehybrid.exporters.precision.calibration import Method, RangeCollector, collect, collect_ranges
 from edgehybrid.exporters.precision.mixture import SCHEMES, Quantized, quantize
+from edgehybrid.exporters.precision.recovery import METHODS, Calibrated, Recovered, calibrate, quantize_best
 from edgehybrid.exporters.precision.scheme import Ranges, Scheme, SchemeResult, Setting, Target
 from edgehybrid.exporters.precision.w8a8 import watched
 
 __all__ = [
+    "METHODS",
     "SCHEMES",
+    "Calibrated",
     "Method",
     "Quantized",
     "RangeCollector",
     "Ranges",
+    "Recovered",
     "Scheme",
     "SchemeResult",
     "Setting",
     "Target",
+    "calibrate",
+    "collect",
     "collect_ranges",
     "quantize",
+    "quantize_best",
     "watched",
 ]

@@ -10,6 +10,8 @@ from types import MappingProxyType
 from edgehybrid.bundle import Untouched
 from edgehybrid.errors import RequestError
 from edgehybrid.exporters.model import Component, Graph, locate
+from edgehybrid.exporters.precision.blocks import Blocks4, Blocks8
+from edgehybrid.exporters.precision.fp16 import StoredFloat16
 from edgehybrid.exporters.precision.fp32 import Float32
 from edgehybrid.exporters.precision.scheme import Scheme, Setting
 from edgehybrid.exporters.precision.w8_dyn import DynamicInt8
@@ -17,7 +19,7 @@ from edgehybrid.exporters.precision.w8_storage import StoredInt8
 from edgehybrid.exporters.precision.w8a8 import StaticInt8
 
 SCHEMES: Mapping[str, type[Scheme]] = MappingProxyType(
-    {scheme.name: scheme for scheme in (Float32, StaticInt8, DynamicInt8, StoredInt8)}
+    {scheme.name: scheme for scheme in (Float32, StaticInt8, DynamicInt8, Blocks8, Blocks4, StoredInt8, StoredFloat16)}
 )
 """Every precision scheme by name, in the order in which a mixture applies them."""
 

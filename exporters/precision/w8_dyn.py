@@ -1,4 +1,4 @@
-"""``w8-dyn``: int8 weights, activations quantized as they come; for products, attention and LSTM.
+"""``w8-dyn``: int8 weights, activations quantized as they come; for products, attention and recurrent layers.
 
 Never for a convolution: ``ConvInteger`` has measured four times slower than float.
 """
@@ -13,6 +13,7 @@ import onnx_ir as ir
 
 from edgehybrid.exporters.model import MICROSOFT, Editor, Graph, array_of, attribute
 from edgehybrid.exporters.precision.integers import Float32Array, quantize_per_channel
+from edgehybrid.exporters.precision.recurrent import hoist_projection, integer_lstm
 from edgehybrid.exporters.precision.scheme import SchemeResult, Setting
 from edgehybrid.exporters.skip import Skip
 
@@ -28,7 +29,7 @@ class DynamicInt8:
     needs_ranges: ClassVar[bool] = False
 
     def __call__(self, graph: Graph, nodes: frozenset[str], setting: Setting, /) -> SchemeResult:
-        """Convert the products, attention nodes and LSTMs among ``nodes``."""
+        """Convert the products, attention nodes and recurrent layers among ``nodes``."""
         model = graph.edit()
         editor = Editor(model)
         touched, skipped = set(), []
@@ -47,7 +48,7 @@ class DynamicInt8:
         return SchemeResult(graph=Graph.of(model), touched=frozenset(touched), skipped=tuple(skipped))
 
 
-_WORTH_A_WORD = frozenset({"Conv", "ConvTranspose", "GRU", "RNN", "MultiHeadAttention"})
+_WORTH_A_WORD = frozenset({"Conv", "ConvTranspose", "MultiHeadAttention"})
 
 
 def matrix(value: ir.Value | None) -> Float32Array | None:
@@ -144,37 +145,11 @@ def integer_attention(
     editor.supplant(node.outputs[0], new.outputs[0])
 
 
-def _lstm(editor: Editor, node: ir.Node, setting: Setting) -> str | None:
-    weights = [array_of(value) for value in node.inputs[1:3]]
-    if any(array is None or array.dtype != np.float32 for array in weights):
-        return "its weights are no constants"
-    if attribute(node, "layout", 0):
-        return "it is batch-first"
-    padded = [*node.inputs, *([None] * 8)][:8]
-    integers: list[ir.Value | None] = []
-    scales: list[ir.Value | None] = []
-    for array, letter in zip(weights, "wr", strict=True):
-        # int8 LSTM wants (directions, input, 4·hidden), one scale per direction and output
-        turned = np.asarray(array, dtype=np.float32).transpose(0, 2, 1)
-        parts = [quantize_per_channel(part, axis=1, limit=setting.target.weight_max) for part in turned]
-        scale = np.stack([part[1] for part in parts])
-        integers.append(editor.weight(f"{node.name}_{letter}8", np.stack([part[0] for part in parts])))
-        scales.append(editor.weight(f"{node.name}_{letter}_scale", scale))
-        scales.append(editor.weight(f"{node.name}_{letter}_zero", np.zeros(scale.shape, dtype=np.int8)))
-    inputs = [padded[0], *integers, *padded[3:8], *scales]
-    kept = {name: item.value for name, item in node.attributes.items() if name != "layout"}
-    new = editor.node(
-        node,
-        "DynamicQuantizeLSTM",
-        inputs,
-        name=f"{node.name}_dyn",
-        domain=MICROSOFT,
-        outputs=len(node.outputs),
-        **kept,
-    )
-    for old, value in zip(node.outputs, new.outputs, strict=True):
-        editor.supplant(old, value)
-    return None
-
-
-_CONVERT = {"MatMul": _matmul, "Gemm": _gemm, "Attention": _attention, "LSTM": _lstm}
+_CONVERT = {
+    "MatMul": _matmul,
+    "Gemm": _gemm,
+    "Attention": _attention,
+    "LSTM": integer_lstm,
+    "GRU": hoist_projection,
+    "RNN": hoist_projection,
+}

@@ -46,7 +46,7 @@ class StoredInt8:
         for node in list(model.graph):
             if node.name not in nodes or node.op_type not in _WEIGHTS:
                 continue
-            done = [_shrink(editor, node, index, axis, made) for index, axis in _WEIGHTS[node.op_type]]
+            done = [shrink(editor, node, index, axis, made) for index, axis in _WEIGHTS[node.op_type]]
             if any(done):
                 touched.add(str(node.name))
             else:
@@ -57,7 +57,11 @@ class StoredInt8:
         return SchemeResult(graph=Graph.of(model), touched=frozenset(touched), skipped=tuple(skipped))
 
 
-def _shrink(editor: Editor, node: ir.Node, index: int, axis: int, made: dict[ir.Value, ir.Value]) -> bool:
+def shrink(editor: Editor, node: ir.Node, index: int, axis: int, made: dict[ir.Value, ir.Value]) -> bool:
+    """Store input ``index`` of ``node`` as int8, one scale per ``axis``; returns whether that was possible.
+
+    ``made`` remembers what is stored already, for weights that several nodes read.
+    """
     value = node.inputs[index]
     array = array_of(value)
     if value is None or array is None or array.dtype != np.float32 or array.size < MIN_WEIGHTS:

@@ -1,7 +1,8 @@
 """``w8a8``: int8 weights and activations with ranges from calibration, as QDQ pairs that ONNX Runtime fuses.
 
 A convolution keeps its activation inside the integers, so that no float runs between two convolutions. A product
-gets integer inputs and gives floats: what follows it (a bias, a residual, a softmax) wants the resolution.
+gets integer inputs and gives floats: what follows it (a bias, a residual, a softmax) wants the resolution. An LSTM
+finds its ranges at run time: that is the only int8 kernel it has.
 """
 
 from __future__ import annotations
@@ -14,13 +15,27 @@ import onnx_ir as ir
 
 from edgehybrid.exporters.model import Editor, Graph, array_of, attribute
 from edgehybrid.exporters.precision.integers import SMALLEST, activation_params, quantize_per_channel
+from edgehybrid.exporters.precision.recurrent import integer_lstm
 from edgehybrid.exporters.precision.scheme import SchemeResult, Setting
+from edgehybrid.exporters.precision.silu import join_silu
 from edgehybrid.exporters.precision.w8_dyn import attention_obstacle, integer_attention, matrix
 from edgehybrid.exporters.skip import Skip
 
 _FUSED_AFTER = frozenset({"Relu", "Clip"})
 _BESIDE = frozenset(
-    ["Sigmoid", "Mul", "Add", "LeakyRelu", "AveragePool", "GlobalAveragePool", "MaxPool", "Concat", "Relu", "Clip"]
+    [
+        "Sigmoid",
+        "Mul",
+        "QuickGelu",
+        "Add",
+        "LeakyRelu",
+        "AveragePool",
+        "GlobalAveragePool",
+        "MaxPool",
+        "Concat",
+        "Relu",
+        "Clip",
+    ]
 )
 _WEIGHTED = frozenset({"Conv", "MatMul", "Gemm"})
 
@@ -35,7 +50,9 @@ class StaticInt8:
     def __call__(self, graph: Graph, nodes: frozenset[str], setting: Setting, /) -> SchemeResult:
         """Convert the convolutions, products and attention nodes among ``nodes``."""
         model = graph.edit()
-        work = _Work(Editor(model), setting, _beside_convolutions(model.graph, nodes))
+        editor = Editor(model)
+        join_silu(editor, nodes)
+        work = _Work(editor, setting, _beside_convolutions(model.graph, nodes))
         for node in list(model.graph):
             if node.name in nodes:
                 work.convert(node)
@@ -92,9 +109,11 @@ class _Work:
                 why = self._product(node)
             case "Attention":
                 why = self._attention(node)
+            case "LSTM":
+                why = integer_lstm(self.editor, node, self.setting)
             case _ if node in self.inside:
                 why = self._beside(node)
-            case "GRU" | "LSTM" | "RNN" | "MultiHeadAttention" | "Einsum":
+            case "GRU" | "RNN" | "MultiHeadAttention" | "Einsum":
                 why = "no int8 kernel with fixed ranges"
             case _:
                 return
