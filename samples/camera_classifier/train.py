@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,8 +20,10 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
+from samples import training
 from samples.camera_classifier.augment import augment
 from samples.camera_classifier.dataset import DIGITS, SIDE, Pictures, read_pictures, split, to_input, write_data
 
@@ -125,42 +126,15 @@ def fit(net: Any, pictures: Pictures, *, epochs: int, shrink: int, seed: int, re
     torch.manual_seed(seed)
     draw = np.random.default_rng(seed)
     net = net.to(memory_format=torch.channels_last)
-    average = torch.optim.swa_utils.AveragedModel(
-        net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.99), use_buffers=True
-    )
-    batch, peak = 32, 2e-3
-    steps = len(pictures) // batch
-    optimizer = torch.optim.AdamW(net.parameters(), peak, weight_decay=0.03)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, peak, epochs * steps, pct_start=0.15)
-    began = time.monotonic()
-    for epoch in range(epochs):
-        net.train()
-        order, total = draw.permutation(len(pictures)), 0.0
-        for step in range(steps):
-            loss = _loss(net, pictures.take(order[step * batch : (step + 1) * batch]), shrink, draw)
-            optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(net.parameters(), 2.0)
-            optimizer.step()
-            schedule.step()
-            average.update_parameters(net)
-            total += loss.item()
-        report(f"epoch {epoch + 1}/{epochs}: loss {total / steps:.3f}, {time.monotonic() - began:.0f} s")
-    return average.module.eval()
 
+    def loss_of(numbers: NDArray[np.int64]) -> Any:
+        chosen = pictures.take(numbers)
+        x = nn.functional.avg_pool2d(torch.from_numpy(augment(to_input(chosen.pixels), draw)), shrink)
+        x = x.contiguous(memory_format=torch.channels_last)
+        return training.mixup_loss(net, x, torch.from_numpy(chosen.digits), draw)
 
-def _loss(net: Any, pictures: Pictures, shrink: int, draw: np.random.Generator) -> Any:
-    """Return the cross-entropy of a batch, each picture mixed with a little of another (mixup)."""
-    x = nn.functional.avg_pool2d(torch.from_numpy(augment(to_input(pictures.pixels), draw)), shrink)
-    x = x.contiguous(memory_format=torch.channels_last)
-    digits = torch.from_numpy(pictures.digits)
-    share = draw.beta(0.2, 0.2)
-    share = max(share, 1 - share)
-    other = torch.from_numpy(draw.permutation(len(pictures)))
-    logits = net(share * x + (1 - share) * x[other])
-    loss = nn.functional.cross_entropy
-    own, foreign = (loss(logits, truth, label_smoothing=0.1) for truth in (digits, digits[other]))
-    return share * own + (1 - share) * foreign
+    course = training.Course(epochs=epochs, batch=32, weight_decay=0.03, max_gradient=2.0, memory=0.99, warm_up=0.15)
+    return training.fit(net, len(pictures), loss_of, course, draw, report)
 
 
 def accuracy(net: Any, pictures: Pictures, shrink: int) -> float:
@@ -173,22 +147,7 @@ def accuracy(net: Any, pictures: Pictures, shrink: int) -> float:
 
 def export(net: Any, path: Path) -> None:
     """Write ``net`` as one ONNX file, and check that onnxruntime gives the same logits as torch."""
-    batch = torch.export.Dim("batch", min=1, max=4096)
-    program = torch.onnx.export(
-        net.to(memory_format=torch.contiguous_format),
-        (torch.zeros(2, 3, SIDE, SIDE),),
-        dynamo=True,
-        opset_version=18,
-        input_names=["x"],
-        output_names=["y"],
-        dynamic_shapes=({0: batch},),
-        verbose=False,
-    )
-    proto = program.model_proto
-    for node in proto.graph.node:  # stack traces name folders of this computer
-        kept = [entry for entry in node.metadata_props if "stack_trace" not in entry.key]
-        del node.metadata_props[:]
-        node.metadata_props.extend(kept)
+    proto = training.to_onnx(net, (3, SIDE, SIDE), "y")
     onnx.checker.check_model(proto, full_check=True)
     path.write_bytes(proto.SerializeToString())
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,10 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
+from samples import training
 from samples.keyword_spotter import features
 from samples.keyword_spotter.augment import augment
 from samples.keyword_spotter.dataset import WORDS, Clip, as_arrays, read_clips, split, write_data
@@ -79,41 +80,14 @@ def fit(clips: Sequence[Clip], *, epochs: int, seed: int, report: Callable[[str]
     torch.manual_seed(seed)
     draw = np.random.default_rng(seed)
     net = KeywordSpotter().to(memory_format=torch.channels_last)
-    average = torch.optim.swa_utils.AveragedModel(
-        net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.99), use_buffers=True
-    )
-    batch, peak = 48, 2e-3
-    steps = len(clips) // batch
-    optimizer = torch.optim.AdamW(net.parameters(), peak, weight_decay=0.03)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, peak, epochs * steps, pct_start=0.15)
-    began = time.monotonic()
-    for epoch in range(epochs):
-        net.train()
-        order, total = draw.permutation(len(clips)), 0.0
-        for step in range(steps):
-            loss = _loss(net, [clips[i] for i in order[step * batch : (step + 1) * batch]], draw)
-            optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(net.parameters(), 2.0)
-            optimizer.step()
-            schedule.step()
-            average.update_parameters(net)
-            total += loss.item()
-        report(f"epoch {epoch + 1}/{epochs}: loss {total / steps:.3f}, {time.monotonic() - began:.0f} s")
-    return average.module.eval()
 
+    def loss_of(numbers: NDArray[np.int64]) -> Any:
+        chosen = [clips[i] for i in numbers]
+        x = torch.from_numpy(np.stack([augment(clip.sound, draw) for clip in chosen]))
+        return training.mixup_loss(net, x, torch.tensor([clip.digit for clip in chosen]), draw)
 
-def _loss(net: Any, clips: Sequence[Clip], draw: np.random.Generator) -> Any:
-    """Return the cross-entropy of a batch, each clip mixed with a little of another (mixup)."""
-    x = torch.from_numpy(np.stack([augment(clip.sound, draw) for clip in clips]))
-    digits = torch.tensor([clip.digit for clip in clips])
-    share = draw.beta(0.2, 0.2)
-    share = max(share, 1 - share)
-    other = torch.from_numpy(draw.permutation(len(clips)))
-    logits = net(share * x + (1 - share) * x[other])
-    loss = nn.functional.cross_entropy
-    own, foreign = (loss(logits, truth, label_smoothing=0.1) for truth in (digits, digits[other]))
-    return share * own + (1 - share) * foreign
+    course = training.Course(epochs=epochs, batch=48, weight_decay=0.03, max_gradient=2.0, memory=0.99, warm_up=0.15)
+    return training.fit(net, len(clips), loss_of, course, draw, report)
 
 
 def accuracy(net: Any, clips: Sequence[Clip]) -> float:
@@ -124,26 +98,8 @@ def accuracy(net: Any, clips: Sequence[Clip]) -> float:
 
 
 def export(net: Any, path: Path) -> None:
-    """Write ``net`` as one ONNX file, and check that onnxruntime gives the same logits as torch.
-
-    The dynamo exporter writes ``nn.GRU`` as one GRU node; it needs no fallback to the older exporter.
-    """
-    batch = torch.export.Dim("batch", min=1, max=4096)
-    program = torch.onnx.export(
-        net.to(memory_format=torch.contiguous_format),
-        (torch.zeros(2, features.FRAMES, features.BANDS),),
-        dynamo=True,
-        opset_version=18,
-        input_names=["x"],
-        output_names=["y"],
-        dynamic_shapes=({0: batch},),
-        verbose=False,
-    )
-    proto = program.model_proto
-    for node in proto.graph.node:  # stack traces name folders of this computer
-        kept = [entry for entry in node.metadata_props if "stack_trace" not in entry.key]
-        del node.metadata_props[:]
-        node.metadata_props.extend(kept)
+    """Write ``net`` as one ONNX file, and check that onnxruntime gives the same logits as torch."""
+    proto = training.to_onnx(net, (features.FRAMES, features.BANDS), "y")
     onnx.checker.check_model(proto, full_check=True)
     path.write_bytes(proto.SerializeToString())
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])

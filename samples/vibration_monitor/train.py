@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,10 +20,12 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
+from numpy.typing import NDArray
 from onnx import TensorProto, compose, helper
 from sklearn.ensemble import GradientBoostingRegressor
 from torch import nn
 
+from samples import training
 from samples.vibration_monitor.dataset import (
     CAP_CYCLES,
     all_windows,
@@ -73,31 +74,13 @@ def fit_features(
     torch.manual_seed(seed)
     draw = np.random.default_rng(seed)
     net = nn.Sequential(LifeFeatures(), nn.Dropout(0.3), nn.Linear(FEATURES, 1))
-    average = torch.optim.swa_utils.AveragedModel(
-        net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.995), use_buffers=True
-    )
-    batch, peak = 128, 2e-3
-    steps = len(x) // batch
-    optimizer = torch.optim.AdamW(net.parameters(), peak, weight_decay=0.02)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, peak, epochs * steps, pct_start=0.2)
-    began = time.monotonic()
-    for epoch in range(epochs):
-        net.train()
-        order, total = draw.permutation(len(x)), 0.0
-        for step in range(steps):
-            rows = order[step * batch : (step + 1) * batch]
-            told = CAP_CYCLES * net(torch.from_numpy(_augment(x[rows], draw)))[:, 0]
-            loss = nn.functional.mse_loss(told, torch.from_numpy(rul[rows])) / CAP_CYCLES**2
-            optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-            optimizer.step()
-            schedule.step()
-            average.update_parameters(net)
-            total += loss.item()
-        rmse = CAP_CYCLES * (total / steps) ** 0.5
-        report(f"epoch {epoch + 1}/{epochs}: RMSE {rmse:.1f} cycles with dropout, {time.monotonic() - began:.0f} s")
-    done = average.module.eval()
+
+    def loss_of(numbers: NDArray[np.int64]) -> Any:
+        told = CAP_CYCLES * net(torch.from_numpy(_augment(x[numbers], draw)))[:, 0]
+        return nn.functional.mse_loss(told, torch.from_numpy(rul[numbers])) / CAP_CYCLES**2
+
+    course = training.Course(epochs=epochs, batch=128, weight_decay=0.02, max_gradient=1.0, memory=0.995, warm_up=0.2)
+    done = training.fit(net, len(x), loss_of, course, draw, report)
     return done[0], done[2]
 
 
@@ -169,7 +152,7 @@ def export(net: Any, trees: Any, x: Float32Array, path: Path) -> None:
     Torch and onnxruntime must agree on the features, and on onnxruntime's features scikit-learn and the trees in the
     graph must agree on the life.
     """
-    body = _export_features(net)
+    body = training.to_onnx(net, (WINDOW, len(SENSORS)), "features")
     session = onnxruntime.InferenceSession(body.SerializeToString(), providers=["CPUExecutionProvider"])
     features = session.run(["features"], {"x": x})[0]
     np.testing.assert_allclose(features, describe(net, x), rtol=0, atol=FEATURE_TOLERANCE)
@@ -193,27 +176,6 @@ def export(net: Any, trees: Any, x: Float32Array, path: Path) -> None:
     for n in (1, len(x)):
         want = np.clip(trees.predict(features[:n]), 0, CAP_CYCLES)[:, None]
         np.testing.assert_allclose(session.run(["rul"], {"x": x[:n]})[0], want, rtol=0, atol=RUL_TOLERANCE_CYCLES)
-
-
-def _export_features(net: Any) -> Any:
-    """Return ``net`` as an ONNX model; the dynamo exporter writes ``nn.LSTM`` as one LSTM node."""
-    batch = torch.export.Dim("batch", min=1, max=4096)
-    program = torch.onnx.export(
-        net,
-        (torch.zeros(2, WINDOW, len(SENSORS)),),
-        dynamo=True,
-        opset_version=18,
-        input_names=["x"],
-        output_names=["features"],
-        dynamic_shapes=({0: batch},),
-        verbose=False,
-    )
-    proto = program.model_proto
-    for node in proto.graph.node:  # stack traces name folders of this computer
-        kept = [entry for entry in node.metadata_props if "stack_trace" not in entry.key]
-        del node.metadata_props[:]
-        node.metadata_props.extend(kept)
-    return proto
 
 
 def main() -> None:
