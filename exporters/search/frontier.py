@@ -15,7 +15,8 @@ from edgehybrid.quality import Metric, summarize
 
 CLEARLY_SMALLER = 0.8
 NOT_SLOWER = 0.97  # a median this close to float's counts as equal when the interval holds it
-SAME_SQNR_DB = 1.0
+SAME_SQNR_DB = 3.0  # half the noise, or twice
+CLEARLY_FASTER = 0.99
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,8 +75,9 @@ def choose(
     """Choose the points.
 
     A candidate goes if it is broken, loses more than ``max_drop``, is slower than float, is neither faster nor
-    clearly smaller, or is dominated: another is no worse in quality, likeness to float, latency, CPU time and size as
-    far as the intervals can tell, and measurably better in one of them. Likeness to float counts because some hundred
+    clearly smaller, or is dominated: another is no worse in quality, likeness to float, latency and CPU time as far as
+    the intervals can tell, nor clearly larger, and measurably better in one of them. A few bytes less do not save a
+    candidate that is worse in everything else. Likeness to float counts because some hundred
     samples rarely tell 97.0 % from 97.2 %, and the nearer graph is the safer one on inputs that nobody has measured.
     """
     dropped: list[Dropped] = []
@@ -140,7 +142,7 @@ def _dominates(a: Figures, b: Figures, metric: Metric, seed: int) -> bool:
     slower, faster = gain.high < 1.0, gain.low > 1.0
     thrift = paired_ratio(b.cpu_s, a.cpu_s, seed)
     dearer, cheaper = thrift.high < 1.0, thrift.low > 1.0
-    larger, smaller = a.size_bytes > 1.02 * b.size_bytes, a.size_bytes < b.size_bytes / 1.02
+    larger, smaller = b.size_bytes <= CLEARLY_SMALLER * a.size_bytes, a.size_bytes < b.size_bytes / 1.02
     if quality_worse or slower or dearer or larger or (likeness_worse and not quality_better):
         return False
     return quality_better or likeness_better or faster or cheaper or smaller
@@ -167,18 +169,26 @@ def _by_quality(figures: Sequence[Figures], metric: Metric) -> list[Figures]:
 
 
 def _spread(ordered: Sequence[Figures], levels: int) -> list[Figures]:
-    """At most ``levels`` of them: the fastest, the first, and those that leave the smallest gaps in latency."""
+    """At most ``levels`` of them: the fastest, the first, and those that leave the smallest gaps in latency.
+
+    A step down should be faster than the steps above it; what is only smaller on disk comes in where there is room.
+    """
     if len(ordered) <= levels:
         return list(ordered)
-    fastest = min(ordered, key=lambda item: float(np.median(item.wall_s)))
-    chosen = [fastest] if levels == 1 else [ordered[0], fastest]
-    if levels > 1 and ordered[0] is fastest:
-        chosen = [fastest]
+    steps = [
+        item for i, item in enumerate(ordered) if all(_median(item) < CLEARLY_FASTER * _median(o) for o in ordered[:i])
+    ]
+    fastest = min(ordered, key=_median)
+    chosen = [fastest] if levels == 1 or ordered[0] is fastest else [ordered[0], fastest]
     while len(chosen) < levels:
-        rest = [item for item in ordered if item not in chosen]
+        rest = [item for item in steps if item not in chosen] or [item for item in ordered if item not in chosen]
         chosen.append(max(rest, key=lambda item: min(_gap(item, other) for other in chosen)))
     return [item for item in ordered if item in chosen]
 
 
+def _median(item: Figures) -> float:
+    return float(np.median(item.wall_s))
+
+
 def _gap(a: Figures, b: Figures) -> float:
-    return abs(float(np.log(np.median(a.wall_s) / np.median(b.wall_s))))
+    return abs(float(np.log(_median(a) / _median(b))))

@@ -89,6 +89,14 @@ def test_two_threads_do_not_dominate_one() -> None:
     assert {"one", "two"} == set(select(figures("one", 1.2), figures("two", 1.5, cores=2.0)).kept)
 
 
+def test_a_few_bytes_less_save_nobody() -> None:
+    """Slower and less float-like goes, though it is a tenth smaller; clearly smaller stays."""
+    fast = figures("fast", 1.5, size=100, sqnr=50.0)
+
+    assert ("fast",) == select(fast, figures("slower", 1.2, size=90, sqnr=40.0)).kept
+    assert ("fast", "small") == select(fast, figures("small", 1.2, size=70, sqnr=40.0)).kept
+
+
 def test_likeness_to_float_is_worth_a_point() -> None:
     """A slower graph that is nearer to float stays when accuracy cannot tell them apart, and comes first."""
     assert ("near", "quick") == select(figures("quick", 1.5, sqnr=30.0), figures("near", 1.2, sqnr=90.0)).kept
@@ -110,6 +118,15 @@ def test_no_more_levels_than_asked() -> None:
     assert {"p", "pppppp"} <= set(frontier.kept)
     assert 3 == sum("3 levels" in reason for reason in reasons(frontier).values())
     assert ("pppppp",) == select(*many, levels=1).kept
+
+
+def test_a_step_down_is_a_step_in_speed() -> None:
+    """When levels are few, a faster step counts more than one that is only smaller than those above it."""
+    near, small = figures("near", 1.2, sqnr=60.0), figures("small", 1.0, sqnr=50.0, size=20)
+    middle, fast = figures("middle", 1.3, sqnr=40.0), figures("fast", 2.0, sqnr=30.0)
+
+    assert ("near", "middle", "fast") == select(near, small, middle, fast, levels=3).kept
+    assert ("near", "small", "middle", "fast") == select(near, small, middle, fast, levels=4).kept
 
 
 def test_default_limit_depends_on_the_metric() -> None:
