@@ -9,8 +9,8 @@ from edgehybrid.lazy import lazily
 if TYPE_CHECKING:
     from edgehybrid.exporters.exporting import ExportResult as ExportResult
     from edgehybrid.exporters.exporting import export as export
+    from edgehybrid.exporters.inspection import ModelReport as ModelReport
     from edgehybrid.exporters.model import Model as Model
-    from edgehybrid.exporters.model import ModelReport as ModelReport
     from edgehybrid.exporters.model import inspect_model as inspect_model
     from edgehybrid.exporters.model import load_model as load_model
     from edgehybrid.exporters.options import Effort as Effort
@@ -42,7 +42,7 @@ __getattr__ = lazily(
         "ExportOptions": "edgehybrid.exporters.options",
         "ExportResult": "edgehybrid.exporters.exporting",
         "Model": "edgehybrid.exporters.model",
-        "ModelReport": "edgehybrid.exporters.model",
+        "ModelReport": "edgehybrid.exporters.inspection",
         "Progress": "edgehybrid.exporters.progress",
         "Silent": "edgehybrid.exporters.progress",
         "export": "edgehybrid.exporters.exporting",

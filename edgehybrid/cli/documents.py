@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from edgehybrid.bundle import BundleInfo, Dropped, MeasuredOn, ModelInfo, StageInfo, Untouched
+from edgehybrid.exporters import ModelReport
 from edgehybrid.points import OperatingPoint
 from edgehybrid.profiles import DeviceProfile
 from edgehybrid.runtime.backends import BackendReport
@@ -35,6 +36,14 @@ class InspectDocument:
     dropped: tuple[Dropped, ...]
     disk_bytes: int
     sum_of_variants_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InspectModelDocument:
+    """``inspect MODEL --json``."""
+
+    schema: int
+    model: ModelReport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +97,7 @@ class DoctorDocument:
 
 DOCUMENTS: Mapping[str, type] = {
     "inspect-bundle": InspectDocument,
+    "inspect-model": InspectModelDocument,
     "run": RunDocument,
     "verify": VerifyDocument,
     "doctor": DoctorDocument,

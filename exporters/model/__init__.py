@@ -1,5 +1,6 @@
 """Load a model; find its families, components and cost."""
 
+from edgehybrid.exporters.inspection import Border, ModelReport, Move
 from edgehybrid.exporters.model.edit import MICROSOFT, Editor, array_of, attribute
 from edgehybrid.exporters.model.errors import ORT_ERRORS
 from edgehybrid.exporters.model.families import Component, find_components, locate
@@ -11,8 +12,8 @@ from edgehybrid.exporters.model.probe import (
     synthetic_feeds,
     trace,
 )
-from edgehybrid.exporters.model.profile import Move, TimeProfile, profile
-from edgehybrid.exporters.model.report import Border, ModelReport, describe, inspect_model, model_info
+from edgehybrid.exporters.model.profile import TimeProfile, profile
+from edgehybrid.exporters.model.report import describe, inspect_model, model_info
 
 __all__ = [
     "LAYOUT_OPS",

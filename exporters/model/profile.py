@@ -17,6 +17,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from edgehybrid.exporters.inspection import Move
 from edgehybrid.exporters.model.graph import LAYOUT_OPS, SHAPE_OPS, Graph
 from edgehybrid.exporters.model.probe import open_session
 
@@ -25,25 +26,6 @@ MOVES = LAYOUT_OPS | SHAPE_OPS | _COPIES
 """Operators that compute no number: they move, copy, convert or measure data."""
 
 _INPUT, _OUTPUT = "input", "output"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Move:
-    """A node that computes nothing, and between what it stands.
-
-    Attributes:
-        node: Its name in the user's graph, or ONNX Runtime's for one that it added.
-        op: Operator as ONNX Runtime ran it.
-        time_share: Share of the time, 0 to 1.
-        before: The nearest node of the user's graph above that computes; ``input`` if there is none.
-        after: The nearest below; ``output`` if there is none.
-    """
-
-    node: str
-    op: str
-    time_share: float
-    before: str
-    after: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

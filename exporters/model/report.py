@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from edgehybrid.bundle import ComponentInfo, ModelInfo
 from edgehybrid.errors import ModelError
+from edgehybrid.exporters.inspection import Border, ModelReport, Move
 from edgehybrid.exporters.model.bodies import inner_nodes
 from edgehybrid.exporters.model.cost import count_bytes, count_macs, count_params
 from edgehybrid.exporters.model.errors import ORT_ERRORS
@@ -19,65 +20,11 @@ from edgehybrid.exporters.model.families import Component, find_components
 from edgehybrid.exporters.model.graph import Graph
 from edgehybrid.exporters.model.load import Model, load_model
 from edgehybrid.exporters.model.probe import free_axes, synthetic_feeds
-from edgehybrid.exporters.model.profile import Move, TimeProfile, profile
+from edgehybrid.exporters.model.profile import TimeProfile, profile
 from edgehybrid.exporters.model.sizes import Sizes, find_sizes
-from edgehybrid.tensors import TensorSpec
 
 _LENGTHS = (1, 16, 64, 256, 512, 1024)  # tried in turn on the free axes behind the first
 _TOP_MOVES = 5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Border:
-    """Time of moving data between two families, or inside of one; ``input`` and ``output`` are the model's ends."""
-
-    before: str
-    after: str
-    time_share: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelReport:
-    """A model seen from outside: interface, components, cost, and where its time goes.
-
-    Attributes:
-        name: Of the file.
-        opset: Of the default domain.
-        inputs: What it takes.
-        outputs: What it gives.
-        components: Its regions, each of one family, with their cost.
-        nodes: All nodes, those inside of branches and loops included.
-        params: Numbers in its weights.
-        macs: Multiply-accumulates of one run with ``lengths``.
-        bytes_moved: Bytes that the nodes of each component read and write in that run, before any fusion; in the
-            order of ``components``; empty if nothing ran.
-        size_bytes: Of the graph with its weights.
-        lengths: How long the free axes were in the run that was measured; none are free, or none ran, if empty.
-        time_by_op: Operator, after the fusions of ONNX Runtime, to its share of the time, 0 to 1.
-        no_arithmetic_share: Share of the time in which data is only moved, copied or converted.
-        unknown_share: Share of the time that no node of the graph owns.
-        moves: The dearest nodes that compute nothing; ``before`` and ``after`` are components.
-        borders: Where all moves stand, by families, dearest first.
-        note: Why costs and times are missing, if they are.
-    """
-
-    name: str
-    opset: int
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
-    components: tuple[ComponentInfo, ...]
-    nodes: int
-    params: int
-    macs: int
-    bytes_moved: tuple[int, ...] = ()
-    size_bytes: int
-    lengths: Mapping[str, int] = field(default_factory=dict)
-    time_by_op: Mapping[str, float]
-    no_arithmetic_share: float | None
-    unknown_share: float | None
-    moves: tuple[Move, ...] = ()
-    borders: tuple[Border, ...] = ()
-    note: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

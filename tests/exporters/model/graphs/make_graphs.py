@@ -14,7 +14,7 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 from skl2onnx import to_onnx  # type: ignore[import-not-found]  # only whoever makes the graphs needs it
-from sklearn.ensemble import RandomForestRegressor  # type: ignore[import-not-found]  # as above
+from sklearn.ensemble import RandomForestRegressor
 from torch import nn
 
 HERE = Path(__file__).parent
