@@ -107,7 +107,7 @@ def _reshape(editor: Editor, node: ir.Node, known: set[ir.Value], seen: list[dic
     if array_of(shape) is not None or pair is None or source is None or shape not in known:
         return 0
     found = [_resolved(target, x.shape) for target, x in zip(pair, source, strict=True)]
-    target = _target(found[0], found[1])
+    target = constant_target(found[0], found[1])
     if target is None:
         return 0
     node.replace_input_with(1, editor.weight(f"{node.name}_shape", target))
@@ -124,7 +124,7 @@ def _resolved(target: Array, source: tuple[int, ...]) -> NDArray[np.int64]:
     return lengths
 
 
-def _target(first: Array, second: Array) -> NDArray[np.int64] | None:
+def constant_target(first: Array, second: Array) -> NDArray[np.int64] | None:
     """One constant target for both: equal lengths stay, a single one that differs becomes -1."""
     if first.shape != second.shape or (first == 0).any() or (first != second).sum() > 1:
         return None
@@ -140,7 +140,7 @@ def _transpose(editor: Editor, node: ir.Node, seen: list[dict[str, Array]]) -> i
     moved = [axis for axis in order if not all(shape[axis] == 1 for shape in lengths)]
     if moved != sorted(moved):
         return 0
-    target = _target(*(np.array([shape[axis] for axis in order], dtype=np.int64) for shape in lengths))
+    target = constant_target(*(np.array([shape[axis] for axis in order], dtype=np.int64) for shape in lengths))
     if target is None:
         return 0
     shape = editor.weight(f"{node.name}_shape", target)

@@ -14,9 +14,12 @@ from edgehybrid.exporters.rewrites.fold_constants import FoldConstants
 from edgehybrid.exporters.rewrites.fuse_attention import FuseAttention
 from edgehybrid.exporters.rewrites.fuse_gelu import FuseGelu
 from edgehybrid.exporters.rewrites.fuse_multihead import FuseMultiHead
+from edgehybrid.exporters.rewrites.merge_layout import MergeLayout
 from edgehybrid.exporters.rewrites.protocol import Pass, Probes
 from edgehybrid.exporters.rewrites.remove_noops import RemoveNoops
+from edgehybrid.exporters.rewrites.sink_transpose import SinkTranspose
 from edgehybrid.exporters.rewrites.static_shapes import StaticShapes
+from edgehybrid.exporters.rewrites.unflatten_products import UnflattenProducts
 from edgehybrid.exporters.skip import Skip
 
 PASSES: Mapping[str, type[Pass]] = MappingProxyType(
@@ -30,7 +33,10 @@ PASSES: Mapping[str, type[Pass]] = MappingProxyType(
             FuseAttention,
             FuseMultiHead,
             FuseGelu,
+            UnflattenProducts,
+            SinkTranspose,
             CancelPairs,
+            MergeLayout,
         )
     }
 )

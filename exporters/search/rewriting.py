@@ -24,6 +24,7 @@ from edgehybrid.exporters.skip import Skip
 Feeds = Mapping[str, NDArray[np.generic]]
 TOLERANCE = 1e-3  # share of the output's range; float sums in another order stay far below it
 _MIN_ROUNDS = 15  # under it a paired ratio has no interval worth the name
+_TIE = 0.99  # of a dozen rules that change nothing, one looks 1 % slower by chance
 _LONGEST = 4.0  # times the budget, however slow the model
 
 
@@ -161,40 +162,43 @@ def _guilty(bench: _Bench, names: Sequence[str]) -> str:
 
 def _measured(bench: _Bench, report: RewriteReport, rules: Sequence[RuleFigures]) -> list[RuleFigures]:
     """Time the graph with all rules against the one with all but one, for each rule that found a place."""
-    names = [rule.name for rule in rules if not rule.reason]
-    graphs, unmeasured = {"all": report.graph}, dict[str, str]()
-    slots = _affordable(bench, report.graph)
-    end = time.perf_counter() + bench.budget_s
-    for rule in sorted(rules, key=lambda rule: -rule.sites):
-        if not rule.sites or rule.reason:
-            continue
-        if len(graphs) > slots or time.perf_counter() > end:
-            unmeasured[rule.name] = "not measured alone: no time left"
-            continue
-        without = rewrite(bench.graph, bench.probes, [name for name in names if name != rule.name]).graph
-        if without.digest == report.graph.digest:
-            unmeasured[rule.name] = "not measured alone: others do the same"
-        elif _differs(bench.graph, without, bench.samples):
-            unmeasured[rule.name] = "not measured alone: the others need it"
-        else:
-            graphs[rule.name] = without
+    others = _others(bench, report, [rule.name for rule in rules if rule.sites and not rule.reason])
+    graphs = {"all": report.graph} | {name: item for name, item in others.items() if isinstance(item, Graph)}
     timings = _time(bench, graphs, 0.6) if len(graphs) > 1 else None
     out = []
     for rule in rules:
-        if rule.name in graphs and timings is not None:
-            out.append(_judged(rule, timings.speedup("all", rule.name, bench.seed), graphs[rule.name], report.graph))
+        without = others.get(rule.name)
+        if isinstance(without, Graph) and timings is not None:
+            out.append(_judged(rule, timings.speedup("all", rule.name, bench.seed), without, report.graph))
         else:
             kept = bool(rule.sites) and not rule.reason
-            out.append(replace(rule, kept=kept, reason=rule.reason or unmeasured.get(rule.name, "")))
+            out.append(replace(rule, kept=kept, reason=rule.reason or (without if isinstance(without, str) else "")))
     return out
+
+
+def _others(bench: _Bench, report: RewriteReport, names: Sequence[str]) -> dict[str, Graph | str]:
+    """By rule, the graph with all the others that found a place, or why there is none to measure."""
+    found: dict[str, Graph | str] = {}
+    slots = _affordable(bench, report.graph)
+    end = time.perf_counter() + _LONGEST * bench.budget_s
+    for count, name in enumerate(reversed(names)):  # fusions and layout first: they weigh most
+        if count >= slots or time.perf_counter() > end:
+            found[name] = "not measured alone: no time left"
+            continue
+        without = rewrite(bench.graph, bench.probes, [other for other in names if other != name]).graph
+        if without.digest == report.graph.digest:
+            found[name] = "not measured alone: others do the same"
+        else:
+            found[name] = without
+    return found
 
 
 def _judged(rule: RuleFigures, gain: Ratio, without: Graph, graph: Graph) -> RuleFigures:
     """Keep a rule that is measurably faster; at a tie, one that leaves fewer nodes."""
     smaller = len(graph.proto.graph.node) < len(without.proto.graph.node)
-    if gain.low > 1.0 or (smaller and gain.high >= 1.0):
+    if gain.low > 1.0 or (smaller and gain.high >= _TIE):
         return replace(rule, gain=gain, kept=True)
-    why = "slower with it" if gain.high < 1.0 else "neither faster nor smaller with it"
+    why = "slower with it" if gain.high < _TIE else "neither faster nor smaller with it"
     return replace(rule, gain=gain, reason=f"{why}: {gain.describe()}")
 
 
