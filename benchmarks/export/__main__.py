@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks.export.compare import Judged, export_ours, judge, write_calibration
+from benchmarks.export.compare import Judged, export_ours, judge, write_calibration, write_model
 from benchmarks.export.environment import peers_python, run_peer
 from benchmarks.export.peer import PEERS
 from benchmarks.export.table import markdown, summary
@@ -29,13 +29,15 @@ def compare(
     """Let every peer and us export ``work``; judge what came out."""
     calibration = folder / "calibration.npz"
     write_calibration(work, calibration)
+    model = folder / "model.onnx"
+    write_model(work, model)
     files: dict[str, Path] = {}
     failed: dict[str, str] = {}
     for name in names:
         home = folder / name
         home.mkdir()
         out = home / "model.onnx"
-        why = run_peer(python, name, work.model.resolve(), calibration, out)
+        why = run_peer(python, name, model, calibration, out)
         print(f"  {name}: {why or 'done'}", flush=True)
         if why is None:
             files[name] = out
@@ -57,7 +59,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("works", nargs="*", help="names; all by default")
     parser.add_argument("--effort", default="standard", choices=("quick", "standard", "thorough"))
-    parser.add_argument("--rounds", type=int, default=60, help="rounds of 5 runs of every file")
+    parser.add_argument("--rounds", type=int, default=60, help="rounds of about 10 ms of every file")
     parser.add_argument("--peers", default=",".join(PEERS), help="names with commas between; ort is always there")
     parser.add_argument("--environment", type=Path, default=ROOT / ".venv" / "peers", help="the peers' environment")
     parser.add_argument("--name", default="export", help="of the result files")

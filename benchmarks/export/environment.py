@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
+_CAUSE = re.compile(r"[\w.]*(Error|Exception|Fail)\b")
 PEER_TIMEOUT_S = 900
 
 
@@ -41,4 +43,5 @@ def run_peer(python: Path, name: str, model: Path, calibration: Path, out: Path)
     if done.returncode == 0 and out.exists():
         return None
     lines = [line for line in done.stderr.strip().splitlines() if line.strip()]
-    return lines[-1][:300] if lines else f"ended with {done.returncode}"
+    causes = list(dict.fromkeys(line for line in lines if _CAUSE.match(line)))[-2:]
+    return ", then ".join(causes or lines[-1:])[:400] or f"ended with {done.returncode}"

@@ -31,7 +31,7 @@ class Feeds:
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         for i in range(len(self)):
-            yield {name: array[i] for name, array in self._arrays.items()}
+            yield {name: np.asarray(array[i]) for name, array in self._arrays.items()}  # a scalar stays an array
 
     def get_next(self) -> dict[str, Any] | None:
         """Next sample, or nothing."""
@@ -60,7 +60,11 @@ def static(model: Path, feeds: Feeds, out: Path) -> None:
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     ready = out.with_suffix(".ready.onnx")
-    quant_pre_process(str(model), str(ready))
+    try:
+        quant_pre_process(str(model), str(ready))
+    except Exception as error:  # noqa: BLE001  # it raises this very class where it gives up, and names the way out
+        print(f"symbolic shapes skipped: {error}", file=sys.stderr)
+        quant_pre_process(str(model), str(ready), skip_symbolic_shape=True)
     quantize_static(
         str(ready),
         str(out),

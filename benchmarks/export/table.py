@@ -69,10 +69,8 @@ def _gain(judged: tuple[Judged, ...]) -> list[str]:
 
 
 def _rows(judged: tuple[Judged, ...]) -> list[str]:
-    lines = [
-        "| file | speed-up | ms | quality | drop | within | SQNR dB | kB |",
-        "| --- | ---: | ---: | ---: | ---: | :-: | ---: |",
-    ]
+    columns = ("file", "speed-up", "ms", "quality", "drop", "within", "SQNR dB", "kB")
+    lines = [f"| {' | '.join(columns)} |", "| --- " + "| ---: " * (len(columns) - 1) + "|"]
     for item in sorted(judged, key=lambda item: -item.speedup):
         low, high = item.speedup_ci95
         lines.append(

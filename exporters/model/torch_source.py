@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from pickle import UnpicklingError
@@ -63,9 +65,21 @@ def torch_bytes(source: str) -> bytes:
     """
     if find_spec("torch") is None:
         raise MissingExtraError("torch", "torch")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of torch about itself
+    with _quiet():
         return _program_bytes(source) if source.endswith(PT2) else _factory_bytes(source)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Hold back what torch warns about itself."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
 
 
 def _program_bytes(source: str) -> bytes:

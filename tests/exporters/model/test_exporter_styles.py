@@ -103,3 +103,59 @@ def test_tree_ensemble_of_opset_5(tmp_path: Path) -> None:
 
     assert ["trees"] == [c.family for c in report.components]
     assert 1 + 2 == report.params
+
+
+def test_local_functions_are_seen_through(tmp_path: Path) -> None:
+    """A layer written as a function of the model is found as what it is, also where a function calls another."""
+    dense = helper.make_function(
+        "own",
+        "Dense",
+        ["a", "w"],
+        ["b"],
+        [helper.make_node("MatMul", ["a", "w"], ["b"])],
+        [helper.make_opsetid("", 18)],
+    )
+    inner = [
+        helper.make_node("Dense", ["a", "w"], ["c"], domain="own"),
+        helper.make_node("Relu", ["c"], ["d"]),
+        helper.make_node("Dense", ["d", "v"], ["b"], domain="own"),
+    ]
+    imports = [helper.make_opsetid("", 18), helper.make_opsetid("own", 1)]
+    block = helper.make_function("own", "Block", ["a", "w", "v"], ["b"], inner, imports)
+    weights = [numpy_helper.from_array(np.ones((6, 5), np.float32), "w")]
+    weights.append(numpy_helper.from_array(np.ones((5, 3), np.float32), "v"))
+    ends = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["n", s]) for n, s in (("x", 6), ("y", 3))]
+    node = helper.make_node("Block", ["x", "w", "v"], ["y"], domain="own", name="block")
+    graph = helper.make_graph([node], "g", ends[:1], ends[1:], weights)
+    proto = helper.make_model(graph, functions=[dense, block], opset_imports=imports, ir_version=9)
+    (tmp_path / "m.onnx").write_bytes(proto.SerializeToString())
+    report = inspect_model(tmp_path / "m.onnx", runs=2)
+
+    assert ["dense"] == [c.family for c in report.components]
+    assert 6 * 5 + 5 * 3 == report.params == report.macs
+
+
+def test_integers_and_scalars_go_in(tmp_path: Path) -> None:
+    """A model of indices and of a number without axes runs on made-up inputs, and its table counts as parameters."""
+    nodes = [
+        helper.make_node("Gather", ["table", "x"], ["e"], name="embed"),
+        helper.make_node("Mul", ["e", "scale"], ["s"], name="scale_it"),
+        helper.make_node("MatMul", ["s", "w"], ["y"], name="head"),
+    ]
+    weights = [numpy_helper.from_array(np.ones((9, 4), np.float32), "table")]
+    weights.append(numpy_helper.from_array(np.ones((4, 2), np.float32), "w"))
+    inputs = [
+        helper.make_tensor_value_info("x", TensorProto.INT32, ["n", 7]),
+        helper.make_tensor_value_info("scale", TensorProto.FLOAT, []),
+    ]
+    graph = helper.make_graph(
+        nodes, "g", inputs, [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 7, 2])], weights
+    )
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    (tmp_path / "m.onnx").write_bytes(proto.SerializeToString())
+    report = inspect_model(tmp_path / "m.onnx", runs=2)
+
+    assert "" == report.note
+    assert 9 * 4 + 4 * 2 == report.params
+    assert 7 * 4 * 2 == report.macs
+    assert len(report.components) == len(report.bytes_moved)
