@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from edgehybrid.bundle import Bundle, Dropped, Untouched, check_output, write_bundle
 from edgehybrid.errors import ExportError
 from edgehybrid.exporters.assemble import Chosen, golden_feeds, make_draft, reload_check
+from edgehybrid.exporters.fitting import fit
 from edgehybrid.exporters.measure import Cache, Ratio, cache_folder, local_pool
 from edgehybrid.exporters.model import Graph, ModelReport
 from edgehybrid.exporters.options import ExportOptions
@@ -138,6 +139,9 @@ def _search(
     found = _survey(prepared, workshop, options, tools)
     todo = (*todo, *proposed(found, options.budget.proposals))
     built = workshop.build(todo)
+    fitted = fit(built, prepared, workshop, tools, options.budget.fits)
+    todo = (*todo, *(candidate.plan for candidate in fitted))
+    built = replace(built, candidates=(*built.candidates, *fitted))
     chosen = _choose(built, prepared, options, tools, folder)
     chosen = replace(chosen, dropped=(*chosen.dropped, *built.dropped, *best.dropped))
     draft = make_draft(chosen, prepared, name=out.name, seed=options.seed)
@@ -180,7 +184,10 @@ def _workshop(
     for method in methods:
         ranges[method] = _calibrate(best.graph, prepared, method, tools.cache)
         tools.progress.advance()
-    shares = {info.name: info.time_share or 0.0 for info in prepared.report.components}
+    costs = {
+        info.name: float(info.macs) for info in prepared.report.components
+    }  # not times: they would differ each run
+    shares = {name: cost / max(sum(costs.values()), 1.0) for name, cost in costs.items()}
     pieces = split_large(prepared.model.graph, prepared.components, shares, parts=options.budget.parts)
     return Workshop(
         original=prepared.model.graph,

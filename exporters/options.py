@@ -97,6 +97,7 @@ class Budget:
         quality_s: For running all candidates over the evaluation data; where that is not enough, fewer samples count.
         proposals: Most mixtures that the survey proposes.
         parts: Groups of nodes that a costly component is cut into.
+        fits: Most candidates whose quality is won back by trying calibrations, balancing and bias correction.
     """
 
     timing_s: float
@@ -104,12 +105,13 @@ class Budget:
     quality_s: float
     proposals: int
     parts: int = 1
+    fits: int = 0
 
 
 BUDGETS: Mapping[Effort, Budget] = {
     "quick": Budget(timing_s=8.0, survey_s=0.0, quality_s=15.0, proposals=0),
-    "standard": Budget(timing_s=30.0, survey_s=40.0, quality_s=60.0, proposals=8),
-    "thorough": Budget(timing_s=90.0, survey_s=150.0, quality_s=600.0, proposals=12, parts=6),
+    "standard": Budget(timing_s=30.0, survey_s=40.0, quality_s=60.0, proposals=8, fits=3),
+    "thorough": Budget(timing_s=90.0, survey_s=150.0, quality_s=600.0, proposals=12, parts=6, fits=8),
 }
 """By effort; a whole export takes up to twice the sum."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,12 @@ from edgehybrid.exporters.model import open_session
 from edgehybrid.exporters.options import Budget
 from edgehybrid.exporters.precision import Method
 from edgehybrid.exporters.prepare import Prepared, first_feeds
+from edgehybrid.exporters.progress import Silent
 from edgehybrid.exporters.search import Plan, Sensitivity, Workshop, alone
 from edgehybrid.exporters.trial import Tools, open_trial, score_all, time_all
 from edgehybrid.points import REFERENCE
 
-AT_ONCE = 12  # graphs open together, so that memory does not grow with their number
+AT_ONCE = 8  # graphs open together, so that memory does not grow with their number
 SAMPLES = 64
 _FEW_ROUNDS = 12
 
@@ -36,23 +38,23 @@ def survey(
         methods: Ways of calibrating to try.
         seed: Of the order of runs.
     """
-    shares = {info.name: info.time_share or 0.0 for info in prepared.report.components}
-    weights = {info.name: info.params for info in prepared.report.components}
+    weights = {info.name: (info.macs, info.params) for info in prepared.report.components}
     plans = alone(workshop.components, methods)
 
-    def costly(plan: Plan) -> tuple[float, int]:
-        name = workshop.whole.get(next(iter(plan.recipe)), "")
-        return shares.get(name, 0.0), weights.get(name, 0)
+    def costly(plan: Plan) -> tuple[int, int]:
+        return weights.get(workshop.whole.get(next(iter(plan.recipe)), ""), (0, 0))
 
     ordered = sorted(plans, key=costly, reverse=True)
     most = _most(prepared, tools, budget.survey_s)
     if len(ordered) > most:
         tools.progress.note(f"looks at {most} of {len(ordered)} pairs of component and scheme, the costly ones first")
     groups = [ordered[first : first + AT_ONCE] for first in range(0, min(most, len(ordered)), AT_ONCE)]
+    tools.progress.start(len(groups), "each component alone")
+    quiet = replace(tools, progress=Silent())
     found: list[Sensitivity] = []
-    for number, group in enumerate(groups, start=1):
-        tools.progress.note(f"components one at a time: part {number} of {len(groups)}")
-        found += _measure(group, prepared, workshop, tools, budget_s=budget.survey_s / len(groups), seed=seed)
+    for group in groups:
+        found += _measure(group, prepared, workshop, quiet, budget_s=budget.survey_s / len(groups), seed=seed)
+        tools.progress.advance()
     return tuple(found)
 
 

@@ -26,7 +26,7 @@ from edgehybrid.quality import Metric
 from edgehybrid.runtime.backends import LoadRequest, OnnxBackend, Session
 
 CANDIDATES_PER_TASK = 4  # they share the runs of the reference
-ROWS_PER_TASK = 1024
+ROWS_PER_TASK = 4096
 _OUT = "output:"
 
 

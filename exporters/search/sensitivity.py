@@ -92,9 +92,9 @@ def proposed(measured: Sequence[Sensitivity], count: int) -> tuple[Plan, ...]:
 
 
 def split_large(
-    graph: Graph, components: Sequence[Component], time_share: Mapping[str, float], *, parts: int, above: float = 0.2
+    graph: Graph, components: Sequence[Component], share: Mapping[str, float], *, parts: int, above: float = 0.2
 ) -> tuple[Component, ...]:
-    """Cut components that take more than the share ``above`` of the time into up to ``parts`` groups of nodes.
+    """Cut components that have more than the share ``above`` of the work into up to ``parts`` groups of nodes.
 
     A group begins at a node with weights and goes to the next; groups are named ``convolution-1.1`` and so on.
     """
@@ -103,7 +103,7 @@ def split_large(
     for component in components:
         heavy = [i for i, node in enumerate(component.nodes) if operators.get(node) in _HEAVY]
         pieces = min(parts, len(heavy))
-        if component.family in _NEVER or time_share.get(component.name, 0.0) <= above or pieces < 2:
+        if component.family in _NEVER or share.get(component.name, 0.0) <= above or pieces < 2:
             found.append(component)
             continue
         cuts = [0, *(heavy[len(heavy) * k // pieces] for k in range(1, pieces)), len(component.nodes)]
