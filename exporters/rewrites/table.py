@@ -9,8 +9,10 @@ from types import MappingProxyType
 
 from edgehybrid.exporters.model import Graph
 from edgehybrid.exporters.rewrites.cancel_pairs import CancelPairs
+from edgehybrid.exporters.rewrites.divide_by_root import DivideByRoot
 from edgehybrid.exporters.rewrites.fold_batchnorm import FoldBatchNorm
 from edgehybrid.exporters.rewrites.fold_constants import FoldConstants
+from edgehybrid.exporters.rewrites.fuse_activations import FuseActivations
 from edgehybrid.exporters.rewrites.fuse_attention import FuseAttention
 from edgehybrid.exporters.rewrites.fuse_gelu import FuseGelu
 from edgehybrid.exporters.rewrites.fuse_multihead import FuseMultiHead
@@ -33,6 +35,8 @@ PASSES: Mapping[str, type[Pass]] = MappingProxyType(
             FuseAttention,
             FuseMultiHead,
             FuseGelu,
+            FuseActivations,
+            DivideByRoot,
             UnflattenProducts,
             SinkTranspose,
             CancelPairs,
