@@ -37,7 +37,7 @@ def clip(counts: Counts, edge: float, low: float, high: float, loss: Loss) -> tu
         high = min((high * share for share in _SHARES), key=lambda end: loss(counts, centres, low, end))
     if low < 0.0:
         low = min((low * share for share in _SHARES), key=lambda end: loss(counts, centres, end, high))
-    return low, high
+    return float(low), float(high)
 
 
 def squared_error(counts: Counts, centres: Centres, low: float, high: float) -> float:

@@ -2,7 +2,7 @@
 
 None of them wins everywhere, so all are tried: calibrated on two of three batches, judged on the third, because what
 fits the data it was made from proves nothing. The winner is then made again from all of them. What it measured is in
-``docs/decisions/0014-quality-is-won-back-by-trying.md``.
+``docs/decisions/0016-quality-is-won-back-by-trying.md``.
 """
 
 from __future__ import annotations
@@ -92,8 +92,7 @@ def quantize_best(
         target: See ``quantize``.
         batches: Calibration data; each call starts anew.
     """
-    judging = tuple(islice(_judging(batches()), _JUDGED)) or tuple(islice(batches(), 1))
-    judge = _Judge(calibrated[0].graph, judging)
+    judge = _Judge(calibrated[0].graph, batches)
     tries: dict[str, float] = {}
     ways: dict[str, tuple[Calibrated, Method, bool]] = {}
     known: set[str] = set()
@@ -116,19 +115,17 @@ def quantize_best(
 
 
 class _Judge:
-    """Likeness to the reference over some batches, all float outputs together, each by its own power."""
+    """Likeness to the reference over the judging batches, each output by its own power; one batch in memory."""
 
-    def __init__(self, reference: Graph, batches: tuple[Feeds, ...]) -> None:
-        self.batches = batches
-        session = open_session(reference.proto)
-        self.expected = [session.run(None, dict(feeds)) for feeds in batches]
+    def __init__(self, reference: Graph, batches: Batches) -> None:
+        self.batches, self.reference = batches, open_session(reference.proto)
 
     def __call__(self, graph: Graph) -> float:
         """Mean over the outputs of signal to noise in dB; minus infinity if one is broken."""
         session = open_session(graph.proto)
-        signal = noise = np.zeros(len(self.expected[0]))
-        for feeds, expected in zip(self.batches, self.expected, strict=True):
-            found = session.run(None, dict(feeds))
+        signal = noise = np.zeros(len(self.reference.get_outputs()))
+        for feeds in self._some():
+            expected, found = (one.run(None, dict(feeds)) for one in (self.reference, session))
             signal = signal + [_power(a) for a in expected]
             noise = noise + [_power(_difference(a, b)) for a, b in zip(expected, found, strict=True)]
         if not np.isfinite(noise).all():
@@ -136,6 +133,15 @@ class _Judge:
         live = signal > 0.0
         ratios = 10.0 * np.log10(signal[live] / np.maximum(noise[live], 1e-20 * signal[live]))
         return float(ratios.mean()) if ratios.size else 0.0
+
+    def _some(self) -> Iterator[Feeds]:
+        """The judging batches; the first batch where there are too few."""
+        judged = False
+        for feeds in islice(_judging(self.batches()), _JUDGED):
+            judged = True
+            yield feeds
+        if not judged:
+            yield from islice(self.batches(), 1)
 
 
 def _power(array: object) -> float:

@@ -74,13 +74,24 @@ def watched(graph: Graph) -> tuple[str, ...]:
     return tuple(names)
 
 
+def _depthwise(node: ir.Node) -> bool:
+    """Whether a convolution reads one channel for each that it gives.
+
+    It computes too little for each number to pay for integers around it: in float a camera classifier with four of
+    them measured 1.02 times as fast and 2.3 dB likelier to float. The same for the first convolution on one channel
+    made a keyword spotter 1.06 times as fast but cost 3 to 6 dB, so that only depthwise ones stay.
+    """
+    w = array_of(node.inputs[1])
+    return w is not None and w.shape[1] == 1 and int(attribute(node, "group", 1)) == w.shape[0] > 1
+
+
 def _beside_convolutions(graph: ir.Graph, nodes: frozenset[str]) -> set[ir.Node]:
     """Activations, residual sums and pools that stay in integers because all their data comes from convolutions."""
     inside: set[ir.Node] = set()
     for node in graph:
         if node.name not in nodes:
             continue
-        if node.op_type == "Conv" and array_of(node.inputs[1]) is not None:
+        if node.op_type == "Conv" and array_of(node.inputs[1]) is not None and not _depthwise(node):
             inside.add(node)
         elif node.op_type in _BESIDE:
             data = [value for value in node.inputs if value is not None and array_of(value) is None]
@@ -131,6 +142,8 @@ class _Work:
             return "ONNX Runtime has no int8 kernel for a transposed convolution on the CPU"
         if w is None or w.dtype != np.float32:
             return "its weights are no float constants"
+        if _depthwise(node):
+            return "a depthwise convolution computes less than the conversions around it would cost"
         x = node.inputs[0]
         if x is None or (integer := self._as_integer(x, node)) is None or self._range(node.outputs[0]) is None:
             return "no range was seen for it in calibration"
