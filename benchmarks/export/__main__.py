@@ -32,26 +32,29 @@ def compare(
     model = folder / "model.onnx"
     write_model(work, model)
     files: dict[str, Path] = {}
-    failed: dict[str, str] = {}
+    remarks: dict[str, str] = {}
     for name in names:
         home = folder / name
         home.mkdir()
         out = home / "model.onnx"
         why = run_peer(python, name, model, calibration, out)
         print(f"  {name}: {why or 'done'}", flush=True)
+        notes = out.with_suffix(".remark")
         if why is None:
             files[name] = out
+            if notes.exists():
+                remarks[name] = f"needed help: {notes.read_text(encoding='utf-8').rstrip('; ')}"
         else:
-            failed[name] = why
+            remarks[name] = f"gave nothing: {why}"
     bundle = None
     try:
         bundle = export_ours(work, folder / "ours.bundle", options.effort)
     except EdgeHybridError as error:
-        failed[OURS] = str(error)
+        remarks[OURS] = f"gave nothing: {error}"
         print(f"  {OURS}: {error}", flush=True)
     pin_to_one_core()
     judged, broken = judge(work, files, bundle, rounds=options.rounds)
-    return judged, failed | broken
+    return judged, remarks | broken
 
 
 def main() -> int:

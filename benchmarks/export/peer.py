@@ -42,6 +42,12 @@ class Feeds:
         self._rows = iter(self)
 
 
+def remark(out: Path, words: str) -> None:
+    """Note for the table how the file came about."""
+    with out.with_suffix(".remark").open("a", encoding="utf-8") as stream:
+        stream.write(f"{words}; ")
+
+
 def as_it_comes(model: Path, feeds: Feeds, out: Path) -> None:  # noqa: ARG001  # one shape for all
     """The float model; ONNX Runtime's own fusions at load."""
     shutil.copyfile(model, out)
@@ -55,25 +61,27 @@ def dynamic(model: Path, feeds: Feeds, out: Path) -> None:  # noqa: ARG001  # on
 
 
 def static(model: Path, feeds: Feeds, out: Path) -> None:
-    """``quant_pre_process``, then ``quantize_static``: QDQ, one scale per channel, U8S8."""
+    """``quant_pre_process``, then ``quantize_static``: QDQ, one scale per channel where it can, U8S8."""
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     ready = out.with_suffix(".ready.onnx")
     try:
         quant_pre_process(str(model), str(ready))
-    except Exception as error:  # noqa: BLE001  # it raises this very class where it gives up, and names the way out
-        print(f"symbolic shapes skipped: {error}", file=sys.stderr)
+    except Exception:  # noqa: BLE001  # it raises this very class where it gives up, and names the way out
+        remark(out, "symbolic shapes skipped")
         quant_pre_process(str(model), str(ready), skip_symbolic_shape=True)
-    quantize_static(
-        str(ready),
-        str(out),
-        feeds,
-        quant_format=QuantFormat.QDQ,
-        per_channel=True,
-        activation_type=QuantType.QUInt8,
-        weight_type=QuantType.QInt8,
-    )
+    options = {
+        "quant_format": QuantFormat.QDQ,
+        "activation_type": QuantType.QUInt8,
+        "weight_type": QuantType.QInt8,
+    }
+    try:
+        quantize_static(str(ready), str(out), feeds, per_channel=True, **options)
+    except ValueError as error:  # 1.32 fails on some models with one scale per channel
+        remark(out, f"one scale per tensor, since per channel it fails ({error})")
+        feeds.rewind()
+        quantize_static(str(ready), str(out), feeds, per_channel=False, **options)
 
 
 def transformers_dynamic(model: Path, feeds: Feeds, out: Path) -> None:
@@ -130,7 +138,7 @@ def olive_dynamic(model: Path, feeds: Feeds, out: Path) -> None:  # noqa: ARG001
 
 
 def olive_static(model: Path, feeds: Feeds, out: Path) -> None:
-    """Olive's static pass with its defaults, one scale per channel."""
+    """Olive's static pass with its defaults, one scale per channel where it can."""
     config, registry = import_module("olive.data.config"), import_module("olive.data.registry").Registry
 
     def loader(dataset: Any, **_: Any) -> Any:  # noqa: ARG001  # Olive hands it over
@@ -150,7 +158,11 @@ def olive_static(model: Path, feeds: Feeds, out: Path) -> None:
         post_process_data_config=part(type="skip_post_process"),
         dataloader_config=part(type="edge_feeds"),
     )
-    _olive("OnnxStaticQuantization", model, out, {"data_config": data, "per_channel": True})
+    try:
+        _olive("OnnxStaticQuantization", model, out, {"data_config": data, "per_channel": True})
+    except Exception as error:  # noqa: BLE001  # whatever it is, the other setting may do
+        remark(out, f"one scale per tensor, since per channel it fails ({error.__cause__ or error})")
+        _olive("OnnxStaticQuantization", model, out, {"data_config": data, "per_channel": False})
 
 
 PEERS: Mapping[str, Callable[[Path, Feeds, Path], None]] = {

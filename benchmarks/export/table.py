@@ -26,7 +26,7 @@ def summary(results: Results, absent: Mapping[str, str]) -> dict[str, object]:
     """Return the JSON document's content."""
     works: dict[str, object] = {}
     gains: list[float] = []
-    for name, (judged, failed) in results.items():
+    for name, (judged, remarks) in results.items():
         us, them = fastest(judged, ours=True), fastest(judged, ours=False)
         gain = gain_of(us, them) if us and them else None
         gains += [gain[1]] if gain else []
@@ -35,7 +35,7 @@ def summary(results: Results, absent: Mapping[str, str]) -> dict[str, object]:
             "gain_ci95": (gain[0], gain[2]) if gain else None,
             "best_peer": them.name if them else None,
             "files": [{k: v for k, v in asdict(item).items() if k != "rounds_s"} for item in judged],
-            "failed": dict(failed),
+            "remarks": dict(remarks),
         }
     mean = math.exp(sum(map(math.log, gains)) / len(gains)) if gains else None
     return {"geometric_mean_gain": mean, "works": works, "absent": dict(absent)}
@@ -52,9 +52,9 @@ def markdown(results: Results, absent: Mapping[str, str], machine: Mapping[str, 
         f"{machine['load_1min']}; {machine['date']}. Speed-up over float ORT as it comes: median of paired ratios, "
         "with its 95 % interval. Quality within 1 point of float (1 % of an error): yes or no.",
     ]
-    for name, (judged, failed) in results.items():
+    for name, (judged, remarks) in results.items():
         lines += ["", f"## {name}", *_gain(judged), "", *_rows(judged)]
-        lines += [f"- {peer} gave nothing: {why}" for peer, why in failed.items()]
+        lines += [f"- {peer} {remark}" for peer, remark in remarks.items()]
     lines += ["", *(f"{name}: skipped, {why}." for name, why in absent.items())]
     return "\n".join(lines).rstrip() + "\n"
 

@@ -123,11 +123,12 @@ def _factory_bytes(source: str) -> bytes:
 
 
 def _of_module(source: str, module: Any, args: tuple[Any, ...], named: dict[str, Any]) -> bytes:
-    """Convert with a free batch; where the module fixes its batch, with the example's."""
-    args = tuple(_batched(tensor) for tensor in args)
-    named = {name: _batched(tensor) for name, tensor in named.items()}
+    """Convert with a free batch; where the module fixes its batch, with the example's own."""
+    many = tuple(_batched(tensor) for tensor in args)
+    many_named = {name: _batched(tensor) for name, tensor in named.items()}
+    free = _free(many, many_named)
     try:
-        return _converted(source, module, {"args": args, "kwargs": named, "dynamic_shapes": _free(args, named)})
+        return _converted(source, module, {"args": many, "kwargs": many_named, "dynamic_shapes": free})
     except ModelError:
         return _converted(source, module, {"args": args, "kwargs": named})
 

@@ -41,7 +41,7 @@ def test_fastest_keeps_the_quality() -> None:
 
 def test_gain_is_that_over_the_best_peer() -> None:
     """The gain of a work is over the fastest peer within the quality; failures stay visible."""
-    results: Any = {"work": (FILES, {"c": "it fell over"})}
+    results: Any = {"work": (FILES, {"c": "gave nothing: it fell over"})}
     found: Any = summary(results, {"other": "not there"})
     text = markdown(results, {"other": "not there"}, MACHINE)
 

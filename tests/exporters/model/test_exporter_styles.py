@@ -34,6 +34,7 @@ def test_both_torch_exporters(name: str) -> None:
     assert HEAD == found["dense"].params
     assert ATTENTION <= found["attention"].params <= ATTENTION + 2  # and its scale
     assert 1 == sum(c.family == "attention" for c in report.components)
+    assert 0.0 == report.unknown_share  # every kernel is at home somewhere, whatever was fused
 
 
 def test_tf2onnx_style() -> None:

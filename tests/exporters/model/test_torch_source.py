@@ -36,6 +36,13 @@ class Odd(nn.Module):
     def forward(self, x):
         return torch.linalg.eigvals(x)
 
+class OneByOne(nn.Module):
+    def forward(self, x):
+        return x.reshape(1, 8).relu()
+
+def one_by_one():
+    return OneByOne(), torch.zeros(1, 2, 4)
+
 def good():
     return Net(), (torch.zeros(1, 8, 10),)
 
@@ -93,6 +100,12 @@ def test_factory_gives_a_model_with_a_free_batch(nets: str, factory: str) -> Non
     assert factory == model.name
     assert isinstance(spec.shape[0], str)
     np.testing.assert_allclose(expected, np.asarray(y), atol=1e-5)
+
+
+@with_torch
+def test_batch_that_the_module_fixes_stays(nets: str) -> None:
+    """A module for one sample at a time becomes a model for one; a tensor alone is an example, too."""
+    assert (1, 2, 4) == load_model(f"{nets}:one_by_one").inputs[0].shape
 
 
 @with_torch
