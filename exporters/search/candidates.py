@@ -75,6 +75,7 @@ PLANS: Sequence[Plan] = (
         recipe={"convolution": "w8a8", "attention": "w8-dyn", "dense": "w8-dyn", "recurrent": "w8", "trees": "w8"},
     ),
     Plan(name="w8a8+w8", recipe={**_every("w8a8"), "recurrent": "w8"}),
+    Plan(name="conv-w8a8+w8-dyn", recipe={**_every("w8-dyn"), "convolution": "w8a8"}),
 )
 """The mixtures that are tried; those that come out equal for a model are tried once."""
 
