@@ -47,6 +47,12 @@ class Quality:
     drop_ci95: tuple[float, float] = (0.0, 0.0)
     higher_is_better: bool = True
 
+    @property
+    def relative_drop(self) -> float | None:
+        """``drop`` as a share of the float reference's value; ``None`` where that is zero."""
+        reference = self.value + self.drop if self.higher_is_better else self.value - self.drop
+        return self.drop / abs(reference) if reference else None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LatencyMs:

@@ -139,7 +139,7 @@ def _search(
     found = _survey(prepared, workshop, options, tools)
     todo = (*todo, *proposed(found, options.budget.proposals))
     built = workshop.build(todo)
-    fitted = fit(built, prepared, workshop, tools, options.budget.fits)
+    fitted = fit(built, prepared, workshop, tools, options.budget)
     todo = (*todo, *(candidate.plan for candidate in fitted))
     built = replace(built, candidates=(*built.candidates, *fitted))
     chosen = _choose(built, prepared, options, tools, folder)

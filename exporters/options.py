@@ -110,7 +110,7 @@ class Budget:
 
 BUDGETS: Mapping[Effort, Budget] = {
     "quick": Budget(timing_s=8.0, survey_s=0.0, quality_s=15.0, proposals=0),
-    "standard": Budget(timing_s=30.0, survey_s=40.0, quality_s=60.0, proposals=8, fits=3),
+    "standard": Budget(timing_s=30.0, survey_s=40.0, quality_s=60.0, proposals=8, parts=3, fits=3),
     "thorough": Budget(timing_s=90.0, survey_s=150.0, quality_s=600.0, proposals=12, parts=6, fits=8),
 }
 """By effort; a whole export takes up to twice the sum."""

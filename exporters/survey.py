@@ -7,17 +7,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from edgehybrid.exporters.measure import interleave, machine_key
-from edgehybrid.exporters.model import open_session
 from edgehybrid.exporters.options import Budget
 from edgehybrid.exporters.precision import Method
-from edgehybrid.exporters.prepare import Prepared, first_feeds
+from edgehybrid.exporters.prepare import Prepared
 from edgehybrid.exporters.progress import Silent
 from edgehybrid.exporters.search import Plan, Sensitivity, Workshop, alone
-from edgehybrid.exporters.trial import Tools, open_trial, score_all, time_all
+from edgehybrid.exporters.trial import Tools, open_trial, score_all, seconds_alone, time_all
 from edgehybrid.points import REFERENCE
 
 AT_ONCE = 8  # graphs open together, so that memory does not grow with their number
@@ -45,7 +40,7 @@ def survey(
         return weights.get(workshop.whole.get(next(iter(plan.recipe)), ""), (0, 0))
 
     ordered = sorted(plans, key=costly, reverse=True)
-    most = _most(prepared, tools, budget.survey_s)
+    most = max(int(budget.survey_s / (_FEW_ROUNDS * seconds_alone(prepared, tools.cache))), 4)
     if len(ordered) > most:
         tools.progress.note(f"looks at {most} of {len(ordered)} pairs of component and scheme, the costly ones first")
     groups = [ordered[first : first + AT_ONCE] for first in range(0, min(most, len(ordered)), AT_ONCE)]
@@ -56,18 +51,6 @@ def survey(
         found += _measure(group, prepared, workshop, quiet, budget_s=budget.survey_s / len(groups), seed=seed)
         tools.progress.advance()
     return tuple(found)
-
-
-def _most(prepared: Prepared, tools: Tools, seconds: float) -> int:
-    """How many graphs can be run often enough in ``seconds``; kept, so that the same export looks at the same ones."""
-    graph, feeds = prepared.model.graph, first_feeds(prepared.calibration, 1)[0]
-
-    def measure() -> dict[str, NDArray[np.generic]]:
-        session = open_session(graph.proto)
-        return {"s": interleave({"": lambda: session.run(None, dict(feeds))}, budget_s=0.0, min_rounds=5).wall_s.min(0)}
-
-    one = float(tools.cache.get(("seconds alone", graph.digest, machine_key()), measure)["s"][0])
-    return max(int(seconds / (_FEW_ROUNDS * max(one, 1e-6))), 4)
 
 
 def _measure(

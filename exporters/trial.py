@@ -15,7 +15,7 @@ from edgehybrid.data import Samples
 from edgehybrid.errors import BackendError, ModelError
 from edgehybrid.exporters.formats import MODEL_FILE, WEIGHTS_FILE, Packed, pack
 from edgehybrid.exporters.measure import Cache, Score, Timings, interleave, machine_key, resident_bytes, score_graphs
-from edgehybrid.exporters.model import Graph
+from edgehybrid.exporters.model import Graph, open_session
 from edgehybrid.exporters.prepare import Prepared, first_feeds
 from edgehybrid.exporters.progress import Progress
 from edgehybrid.exporters.search import Candidate, Figures
@@ -139,6 +139,17 @@ def affordable(trial: Trial, samples: Samples, cache: Cache, budget_s: float) ->
     one = float(np.sum(cache.get(key, measure)["s"]))
     most = max(budget_s / max(one, 1e-9), 1.0)
     return samples.count if most >= samples.count else min(max(2 ** int(np.log2(most)), 64), samples.count)
+
+
+def seconds_alone(prepared: Prepared, cache: Cache) -> float:
+    """One inference of the user's graph, roughly; kept, so that the same export plans the same again."""
+    graph, feeds = prepared.model.graph, first_feeds(prepared.calibration, 1)[0]
+
+    def measure() -> dict[str, NDArray[np.generic]]:
+        session = open_session(graph.proto)
+        return {"s": interleave({"": lambda: session.run(None, dict(feeds))}, budget_s=0.0, min_rounds=5).wall_s.min(0)}
+
+    return max(float(cache.get(("seconds alone", graph.digest, machine_key()), measure)["s"][0]), 1e-6)
 
 
 def time_all(trial: Trial, samples: Samples, tools: Tools, *, budget_s: float, seed: int) -> Timings:

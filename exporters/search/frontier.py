@@ -105,17 +105,20 @@ def _bad(quality: Quality, *, broken: bool, max_drop: float) -> str | None:
     if broken:
         return "gives NaN or infinity where float gives numbers"
     if quality.drop > max_drop:
-        return f"loses {_loss(quality, quality.drop)}; allowed: {_loss(quality, max_drop)}"
+        return f"loses {_lost(quality)}; allowed: {_loss(quality, max_drop)}"
     return None
 
 
+def _lost(quality: Quality) -> str:
+    share = quality.relative_drop
+    return _loss(quality, quality.drop) + ("" if share is None else f" ({share:.1%} of float's)")
+
+
 def _loss(quality: Quality, drop: float) -> str:
-    """Say a loss in the metric's unit, and what share of the float model's value that is."""
-    float_value = quality.value + quality.drop if quality.higher_is_better else quality.value - quality.drop
-    share = f" ({drop / abs(float_value):.1%} of float's)" if float_value else ""
+    """Say a loss in the metric's unit."""
     if quality.metric in ("accuracy", "agreement"):
-        return f"{100 * drop:.1f} points of {quality.metric}{share}"
-    return f"{drop:.4g} of {quality.metric}{share}"
+        return f"{100 * drop:.1f} points of {quality.metric}"
+    return f"{drop:.4g} of {quality.metric}"
 
 
 def _unfit(figures: Figures, reference: Figures, max_drop: float) -> str | None:

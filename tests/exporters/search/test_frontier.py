@@ -89,6 +89,15 @@ def test_two_threads_do_not_dominate_one() -> None:
     assert {"one", "two"} == set(select(figures("one", 1.2), figures("two", 1.5, cores=2.0)).kept)
 
 
+def test_loss_is_said_in_both_ways() -> None:
+    """The relative loss is a share of the float model's value, whichever direction is better."""
+    rmse = choose_metric("rmse", outputs=[OUTPUT], has_labels=True, label_dtype="float32")
+    worse = summarize(rmse, np.full(10, 9.0), np.full(10, 4.0))
+
+    assert 0.2 / 0.95 == pytest.approx(figures("bad", 2.0, wrong=40).quality.relative_drop)
+    assert 0.5 == pytest.approx(worse.relative_drop)
+
+
 def test_a_few_bytes_less_save_nobody() -> None:
     """Slower and less float-like goes, though it is a tenth smaller; clearly smaller stays."""
     fast = figures("fast", 1.5, size=100, sqnr=50.0)
