@@ -25,6 +25,7 @@ Feeds = Mapping[str, NDArray[np.generic]]
 TOLERANCE = 1e-3  # share of the output's range; float sums in another order stay far below it
 _MIN_ROUNDS = 15  # under it a paired ratio has no interval worth the name
 _TIE = 0.99  # of a dozen rules that change nothing, one looks 1 % slower by chance
+_NEITHER = "neither faster nor smaller with it"
 _LONGEST = 4.0  # times the budget, however slow the model
 
 
@@ -173,6 +174,24 @@ def _measured(bench: _Bench, report: RewriteReport, rules: Sequence[RuleFigures]
         else:
             kept = bool(rule.sites) and not rule.reason
             out.append(replace(rule, kept=kept, reason=rule.reason or (without if isinstance(without, str) else "")))
+    return _without_stand_ins(bench, out)
+
+
+def _without_stand_ins(bench: _Bench, rules: Sequence[RuleFigures]) -> list[RuleFigures]:
+    """Of rules that do the same work none seems needed: drop them one by one, as long as none is missed."""
+    gone = {rule.name for rule in rules if not rule.kept and not rule.reason.startswith(_NEITHER)}
+    size = len(rewrite(bench.graph, bench.probes, [n for n in PASSES if n not in gone]).graph.proto.graph.node)
+    out = []
+    for rule in rules:
+        if rule.kept or not rule.reason.startswith(_NEITHER):
+            out.append(rule)
+            continue
+        left = rewrite(bench.graph, bench.probes, [n for n in PASSES if n not in gone | {rule.name}]).graph
+        if len(left.proto.graph.node) > size:
+            out.append(replace(rule, kept=True, reason="does the work of one that was dropped"))
+        else:
+            gone.add(rule.name)
+            out.append(rule)
     return out
 
 
@@ -198,7 +217,7 @@ def _judged(rule: RuleFigures, gain: Ratio, without: Graph, graph: Graph) -> Rul
     smaller = len(graph.proto.graph.node) < len(without.proto.graph.node)
     if gain.low > 1.0 or (smaller and gain.high >= _TIE):
         return replace(rule, gain=gain, kept=True)
-    why = "slower with it" if gain.high < _TIE else "neither faster nor smaller with it"
+    why = "slower with it" if gain.high < _TIE else _NEITHER
     return replace(rule, gain=gain, reason=f"{why}: {gain.describe()}")
 
 

@@ -65,3 +65,18 @@ def test_near_misses_are_kept_even_if_nothing_fits(zoo: Any) -> None:
     misses = {rule.name: rule.near_misses for rule in best.rules}
 
     assert "more than the batch is free" in misses["fuse-multihead"][0].why
+
+
+def test_rules_that_stand_in_for_each_other_are_not_both_dropped(zoo: Any) -> None:
+    """Two rules join the same transpositions: without either nothing is lost, so that one of them must stay."""
+    s = zoo.sketch()
+    y = s.op("MatMul", "x", s.weight(32, 32))
+    for _ in range(4):
+        y = s.op("Transpose", s.op("Transpose", y, perm=[0, 2, 1]), perm=[0, 2, 1])
+        y = s.op("Tanh", s.op("MatMul", y, s.weight(32, 32)))
+    graph = s.close(y, ["batch", 6, 32], ["batch", 6, 32])
+    best = tried(zoo, graph)
+    kept = {rule.name: rule.kept for rule in best.rules}
+
+    assert best.report is None or "Transpose" not in {node.op_type for node in best.graph.proto.graph.node}
+    assert best.report is None or kept["cancel-pairs"] or kept["merge-layout"] or kept["fold-constants"]
