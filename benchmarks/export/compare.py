@@ -65,8 +65,14 @@ def write_calibration(work: Work, path: Path) -> None:
 
 
 def write_model(work: Work, path: Path) -> None:
-    """Write the model for the peers, with the same lengths of its free axes as we are told; nothing else is changed."""
+    """Write the model for the peers, with the same lengths of its free axes as we are told.
+
+    Where the default domain is named twice, once stays: some peers refuse such a model.
+    """
     proto = onnx.load(work.model)
+    opsets = {"" if entry.domain == "ai.onnx" else entry.domain: entry.version for entry in proto.opset_import}
+    del proto.opset_import[:]
+    proto.opset_import.extend(onnx.helper.make_opsetid(domain, version) for domain, version in opsets.items())
     for value in proto.graph.input:
         for dim, length in zip(value.type.tensor_type.shape.dim, work.shape.get(value.name, ()), strict=False):
             if isinstance(length, int):
