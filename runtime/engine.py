@@ -20,7 +20,7 @@ from edgehybrid.profiles import DeviceProfile, Policy, detect_device, load_devic
 from edgehybrid.runtime.accounts import Accounts
 from edgehybrid.runtime.backends import Array, Backend, make_backend
 from edgehybrid.runtime.control import Context, Controller, Decision, Until, seconds_until
-from edgehybrid.runtime.execution import Activator, Note, Plan, Request, Switch, load_plan
+from edgehybrid.runtime.execution import Activator, Goldens, Note, Plan, Request, Switch, load_plan
 from edgehybrid.runtime.results import Result, Status
 from edgehybrid.runtime.telemetry import Snapshot, Telemetry
 
@@ -85,6 +85,7 @@ class Engine:
         self._device = _device(device, root)
         self._clock, self._backends = clock, dict(backends or {})
         self._context = Context(deadline_s=_deadline_s(deadline_ms), until_s=_until_s(until, clock))
+        self._goldens = Goldens(self._bundle)
         self._telemetry = Telemetry(root, device=self._device, clock=clock, pack_wh=battery_wh)
         self._controller = Controller(self._bundle.points, self._device, self._policy)
         self._accounts = Accounts(self._bundle.points, self._device, self._controller.observe)
@@ -97,7 +98,9 @@ class Engine:
         self._last_fault: str | None = None
         self._snapshot = self._telemetry.read()
         self._decision, first = self._first_plan(start)
-        self._activator = Activator(first, self._load, clock, switched=self._note_switch, failed=self._note_failure)
+        self._activator = Activator(
+            first, self._load, clock, switched=self._note_switch, failed=self._note_failure, last_run=self._last_note
+        )
         self._wake, self._closed = threading.Event(), False
         self._watcher = threading.Thread(target=self._watch, name="edgehybrid-watch", daemon=True)
         if background:
@@ -350,8 +353,14 @@ class Engine:
         reasons = " ".join(f"{name}: {why}" for name, why in self._excluded.items())
         raise BackendError(f"No point of {self._bundle.path.name} runs here. {reasons}", "Export it for this device.")
 
+    def _last_note(self) -> object:
+        try:
+            return self._notes[-1]
+        except IndexError:  # counted already
+            return None
+
     def _load(self, name: str) -> Plan:
-        return load_plan(self._bundle, self._bundle.point(name), self._policy.execution, self._backend)
+        return load_plan(self._bundle, self._bundle.point(name), self._policy.execution, self._backend, self._goldens)
 
     def _backend(self, name: str) -> Backend:
         if name not in self._backends:

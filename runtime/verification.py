@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from edgehybrid.bundle import Bundle, StageInfo, VariantInfo
 from edgehybrid.errors import EdgeHybridError
 from edgehybrid.runtime.backends import LoadRequest, make_backend
-from edgehybrid.runtime.execution import self_test
+from edgehybrid.runtime.execution import Goldens, self_test
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +47,7 @@ def _check(bundle: Bundle, stage: StageInfo, variant: VariantInfo) -> VariantChe
     problem = None
     request = LoadRequest(model_file=bundle.model_path(variant), weights_dir=bundle.weights_dir(variant))
     try:
-        self_test(bundle, stage, variant, make_backend(variant.backend).load(request))
+        self_test(Goldens(bundle), stage, variant, make_backend(variant.backend).load(request))
     except EdgeHybridError as error:
         problem = error.what
     return VariantCheck(

@@ -9,11 +9,12 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 from edgehybrid.errors import EdgeHybridError
-from edgehybrid.runtime.execution.memory import find_trim
+from edgehybrid.runtime.execution.memory import WORTH_BYTES, WORTH_RELEASES, find_trim
 from edgehybrid.runtime.execution.plan import ClosedPlan, Plan
 
 _GRACE_LATENCIES = 4.0
 _MAX_GRACE_S = 0.25
+_POLL_S = 2e-5
 
 Clock = Callable[[], float]
 
@@ -49,6 +50,7 @@ class Activator:
         clock: Monotonic clock of the journal.
         switched: Called after every switch, on the worker thread.
         failed: Called with the request and the error when a plan could not be made ready; the present one serves on.
+        last_run: Returns another object after every run.
     """
 
     def __init__(
@@ -59,10 +61,12 @@ class Activator:
         *,
         switched: Callable[[Switch], None],
         failed: Callable[[Request, Exception], None],
+        last_run: Callable[[], object] = lambda: None,
     ) -> None:
         self.plan = first
         self._load, self._clock, self._switched, self._failed = load, clock, switched, failed
-        self._trim = find_trim()
+        self._trim, self._last_run = find_trim(), last_run
+        self._small_releases = 0  # since memory was last handed back
         self._lock = threading.Lock()  # of the fields below; never held while a model loads or runs
         self._closed = False
         self._pending: Request | None = None
@@ -148,8 +152,22 @@ class Activator:
         )
         # Runs that began on the old plan end meanwhile, so that its release is paid for here and not by them.
         time.sleep(min(_GRACE_LATENCIES * old.point.latency_ms.p95 / 1e3, _MAX_GRACE_S))
+        self._small_releases += 1
+        worth = old.point.resident_bytes >= WORTH_BYTES or self._small_releases >= WORTH_RELEASES
+        self._await_end_of_a_run(old.point.latency_ms.p95 / 1e3)
         del old, new
-        self._trim()
+        if worth:
+            self._trim()
+            self._small_releases = 0
+
+    def _await_end_of_a_run(self, at_most_s: float) -> None:
+        """Return just when the next run begins, or after ``at_most_s`` when none ends.
+
+        Releasing a session holds the interpreter; a run computes outside of it, and so hides the release.
+        """
+        last, until_s = self._last_run(), time.monotonic() + min(at_most_s, _MAX_GRACE_S)
+        while self._last_run() is last and time.monotonic() < until_s:
+            time.sleep(_POLL_S)
 
     def _outdated(self, request: Request) -> bool:
         with self._lock:

@@ -11,6 +11,7 @@ from edgehybrid.errors import BackendError
 from edgehybrid.points import OperatingPoint
 from edgehybrid.profiles import ExecutionPolicy
 from edgehybrid.runtime.backends import Array, Backend, LoadRequest, Session
+from edgehybrid.runtime.execution.goldens import Goldens
 from edgehybrid.runtime.execution.plan import LoadedStage, Plan
 
 WARM_UP_RUNS = 2
@@ -19,7 +20,13 @@ WARM_UP_RUNS = 2
 FindBackend = Callable[[str], Backend]
 
 
-def load_plan(bundle: Bundle, point: OperatingPoint, execution: ExecutionPolicy, find_backend: FindBackend) -> Plan:
+def load_plan(
+    bundle: Bundle,
+    point: OperatingPoint,
+    execution: ExecutionPolicy,
+    find_backend: FindBackend,
+    goldens: Goldens | None = None,
+) -> Plan:
     """Load every stage of ``point``, warm it up and replay its golden vectors.
 
     Args:
@@ -27,12 +34,14 @@ def load_plan(bundle: Bundle, point: OperatingPoint, execution: ExecutionPolicy,
         point: The point.
         execution: Spinning and the ceiling for threads.
         find_backend: Back end by its key.
+        goldens: Where golden vectors are kept from one switch to the next; without, they are read.
 
     Raises:
         BackendError: A stage does not load, or its outputs differ from the golden ones by more than the bundle allows.
         ModelError: A model file cannot be used here.
         BundleError: A golden file is damaged.
     """
+    goldens = Goldens(bundle) if goldens is None else goldens
     threads = min(point.threads, execution.max_threads or point.threads)
     stages = []
     for info in bundle.stages:
@@ -44,7 +53,7 @@ def load_plan(bundle: Bundle, point: OperatingPoint, execution: ExecutionPolicy,
             spinning=execution.spinning,
         )
         session = find_backend(variant.backend).load(request)
-        self_test(bundle, info, variant, session)
+        self_test(goldens, info, variant, session)
         stages.append(LoadedStage(name=info.name, session=session))
     model = bundle.doc.model
     return Plan(
@@ -52,17 +61,17 @@ def load_plan(bundle: Bundle, point: OperatingPoint, execution: ExecutionPolicy,
     )
 
 
-def self_test(bundle: Bundle, stage: StageInfo, variant: VariantInfo, session: Session) -> None:
+def self_test(goldens: Goldens, stage: StageInfo, variant: VariantInfo, session: Session) -> None:
     """Warm ``session`` up and compare it with the golden outputs of ``variant``.
 
     Raises:
         BackendError: Names the tensor and the difference.
     """
-    feeds = bundle.golden_inputs(stage)
+    feeds = goldens.inputs(stage)
     for _ in range(WARM_UP_RUNS):
         outputs = session.run(feeds)
     where = f"Variant {variant.name!r} of stage {stage.name!r}"
-    for name, want in bundle.golden_outputs(variant).items():
+    for name, want in goldens.outputs(variant).items():
         if problem := _difference(name, outputs, want, variant.golden_atol):
             raise BackendError(
                 f"{where} failed its self-test: {problem}.",

@@ -5,6 +5,16 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable
 
+WORTH_BYTES = 16 * 2**20
+"""From this size on a released plan's memory is handed back at once.
+
+Handing back takes two to three milliseconds in which every thread waits that allocates (*measured*): more than one
+inference of a smaller model, whose few megabytes the next plan takes over anyway.
+"""
+
+WORTH_RELEASES = 100
+"""After so many releases of small plans what they left is handed back too, so that it stays bounded."""
+
 
 def find_trim() -> Callable[[], None]:
     """Return a function that hands free heap memory back to the system; it does nothing where libc cannot.
