@@ -27,6 +27,7 @@ from edgehybrid.exporters.search import (
     BestFloat,
     Built,
     Plan,
+    RuleFigures,
     Sensitivity,
     Workshop,
     best_float,
@@ -38,7 +39,6 @@ from edgehybrid.exporters.search import (
     split_large,
     wholes,
 )
-from edgehybrid.exporters.skip import Skip
 from edgehybrid.exporters.survey import survey
 from edgehybrid.exporters.trial import (
     Tools,
@@ -69,7 +69,7 @@ class ExportResult:
         speedups: Candidate name to how many times faster it is than float.
         sqnr_db: Candidate name to likeness to float: signal to noise of its outputs on the evaluation data, in dB.
         rewrites: Rule to number of places where it was applied, of the float graph that was kept.
-        near_misses: Rule to the places that nearly fitted, and why not.
+        rules: Every rewrite with its sites, its gain on top of the others, and its near misses with their reasons.
         dropped: What is not shipped, and why.
         untouched: What a scheme left as it was, and why.
         sensitivities: What each scheme does to each component alone; empty where the effort allows no survey.
@@ -82,7 +82,7 @@ class ExportResult:
     speedups: Mapping[str, Ratio] = field(default_factory=dict)
     sqnr_db: Mapping[str, float] = field(default_factory=dict)
     rewrites: Mapping[str, int] = field(default_factory=dict)
-    near_misses: Mapping[str, tuple[Skip, ...]] = field(default_factory=dict)
+    rules: tuple[RuleFigures, ...] = ()
     dropped: tuple[Dropped, ...] = ()
     untouched: tuple[Untouched, ...] = ()
     sensitivities: tuple[Sensitivity, ...] = ()
@@ -156,7 +156,7 @@ def _search(
         speedups={name: item.speedup for name, item in chosen.figures.items()},
         sqnr_db={name: item.sqnr_db for name, item in chosen.figures.items()},
         rewrites=best.report.applied if best.report else {},
-        near_misses=best.report.skipped if best.report else {},
+        rules=best.rules,
         dropped=draft.dropped,
         untouched=draft.untouched,
         sensitivities=found,

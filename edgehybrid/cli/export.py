@@ -19,6 +19,8 @@ from edgehybrid.cli.shapes import parse_shapes, shape_option
 if TYPE_CHECKING:
     from edgehybrid.exporters import ExportOptions, ExportResult
 
+_MOST_MISSES = 8
+
 
 @click.command(name="export")
 @click.argument("model", type=click.Path(path_type=Path))
@@ -62,7 +64,7 @@ def command(ctx: click.Context, /, model: Path, output: Path, data: str, eval_da
     elif result.bundle is None:
         _print_plan(result)
     else:
-        _print_result(result.bundle)
+        _print_result(result, result.bundle)
 
 
 def _options(ctx: click.Context, words: dict[str, Any]) -> ExportOptions:
@@ -86,7 +88,9 @@ def _document(result: ExportResult) -> dict[str, Any]:
         "path": str(result.bundle.path),
         "candidates": tried,
         "speedups": result.speedups,
-        "rewrites": result.rewrites,
+        "sqnr_db": result.sqnr_db,
+        "rules": result.rules,
+        "sensitivities": result.sensitivities,
     }
 
 
@@ -98,8 +102,16 @@ def _print_plan(result: ExportResult) -> None:
     console.print(prose_table("Would be built, verified and measured", ("candidate", "precision by family"), rows))
 
 
-def _print_result(bundle: Bundle) -> None:
+def _print_result(result: ExportResult, bundle: Bundle) -> None:
     doc, console = bundle.doc, out()
+    rules = [(rule.name, rule.describe()) for rule in result.rules if rule.sites]
+    if rules:
+        console.print(prose_table("Rewrites of the float graph", ("rule", "sites, gain beside all the others"), rules))
+    misses = [(rule.name, miss.where, miss.why) for rule in result.rules for miss in rule.near_misses]
+    if misses:
+        console.print(prose_table("Nearly fitted", ("rule", "where", "why not"), misses[:_MOST_MISSES]))
+    if len(misses) > _MOST_MISSES:
+        console.print(f"{len(misses) - _MOST_MISSES} more in --json")
     print_points(console, doc)
     print_left_out(console, doc)
     apart = size(doc.sum_of_variants_bytes)

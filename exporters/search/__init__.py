@@ -3,7 +3,7 @@
 from edgehybrid.exporters.search.candidates import OPTIMIZED, PLANS, Built, Candidate, Plan, Workshop, plans
 from edgehybrid.exporters.search.frontier import Figures, Frontier, choose, default_max_drop, hopeless
 from edgehybrid.exporters.search.knapsack import Choice, Mixture, cheapest, propose
-from edgehybrid.exporters.search.rewriting import BestFloat, best_float
+from edgehybrid.exporters.search.rewriting import BestFloat, RuleFigures, best_float
 from edgehybrid.exporters.search.sensitivity import Sensitivity, alone, proposed, split_large, wholes
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Frontier",
     "Mixture",
     "Plan",
+    "RuleFigures",
     "Sensitivity",
     "Workshop",
     "alone",
