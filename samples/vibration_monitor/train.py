@@ -167,7 +167,7 @@ def export(net: Any, trees: Any, x: Float32Array, path: Path) -> None:
             helper.make_tensor("highest", TensorProto.FLOAT, [], [CAP_CYCLES]),
         ],
     )
-    opsets = [*body.opset_import, helper.make_opsetid("ai.onnx.ml", 3)]
+    opsets = [helper.make_opsetid("ai.onnx.ml", 3)]  # the merge takes the default domain from the body
     head_model = helper.make_model(head, opset_imports=opsets, ir_version=body.ir_version)
     merged = compose.merge_models(body, head_model, io_map=[("features", "features")])
     onnx.checker.check_model(merged, full_check=True)
