@@ -21,6 +21,7 @@ from edgehybrid.exporters.rewrites.protocol import Pass, Probes
 from edgehybrid.exporters.rewrites.remove_noops import RemoveNoops
 from edgehybrid.exporters.rewrites.sink_transpose import SinkTranspose
 from edgehybrid.exporters.rewrites.static_shapes import StaticShapes
+from edgehybrid.exporters.rewrites.sum_before_norm import SumBeforeNorm
 from edgehybrid.exporters.rewrites.unflatten_products import UnflattenProducts
 from edgehybrid.exporters.skip import Skip
 
@@ -41,6 +42,7 @@ PASSES: Mapping[str, type[Pass]] = MappingProxyType(
             SinkTranspose,
             CancelPairs,
             MergeLayout,
+            SumBeforeNorm,
         )
     }
 )

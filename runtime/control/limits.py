@@ -73,10 +73,10 @@ def heat_limit(temp_c: float, trend_c: float, last: int, rungs: int, thermal: Th
     if level == 0:
         return Limit(level=0, numbers=numbers)
     threshold = thresholds[level - 1]
-    shown = f"{temp_c:.1f} °C" if ahead - temp_c < 0.5 else f"{temp_c:.1f} °C, soon {ahead:.1f} °C,"
-    why = f"{shown} is above {threshold:.1f} °C"
+    shown = f"{temp_c:.4g} °C" if ahead - temp_c < 0.5 else f"{temp_c:.4g} °C, soon {ahead:.4g} °C,"
+    why = f"{shown} is above {threshold:.4g} °C"
     if level > asked:
-        why = f"{shown} is not back below {threshold - policy.hysteresis_c:.1f} °C"
+        why = f"{shown} is not back below {threshold - policy.hysteresis_c:.4g} °C"
     return Limit(level=level, why=why, numbers={**numbers, "heat_threshold_c": threshold})
 
 
