@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 EnergyMethod = Literal["sensor", "gauge", "model"]
+RiskLoss = Literal["error", "disagreement", "deviation"]
 
 REFERENCE = "fp32"
 """Name of the point that runs the user's own float graph; always kept, never optimized."""
@@ -56,10 +57,14 @@ class Quality:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LatencyMs:
-    """Latency of one inference in milliseconds, batch of one, from interleaved runs."""
+    """Latency of one inference in milliseconds, batch of one, from interleaved runs.
+
+    ``mean`` differs from ``p50`` where inputs take different depths; ``None`` where they do not.
+    """
 
     p50: float
     p95: float
+    mean: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,12 +80,65 @@ class EnergyMj:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Exit:
+    """Where a point may answer early.
+
+    Attributes:
+        thresholds: Least confidence that answers, for the exit scalar 0 (keeps quality) to 1 (saves energy): evenly
+            spaced, linear in between, never rising.
+        quantiles: Confidence of all inputs on calibration data: evenly spaced quantiles from 0 to 1, by which a
+            drift is noticed.
+    """
+
+    thresholds: tuple[float, ...]
+    quantiles: tuple[float, ...] = ()
+
+    def threshold(self, scalar: float) -> float:
+        """Return the threshold at ``scalar``, 0 to 1."""
+        last = len(self.thresholds) - 1
+        place = min(max(scalar, 0.0), 1.0) * last
+        below = min(int(place), max(last - 1, 0))
+        above = min(below + 1, last)
+        share = place - below
+        return self.thresholds[below] + share * (self.thresholds[above] - self.thresholds[below])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Risk:
+    """What exits promise: with probability ``1 - delta`` over the calibration data they lose at most ``epsilon``.
+
+    Attributes:
+        epsilon: Largest expected loss against the same point at full depth, at the exit scalar 0.
+        relaxed_epsilon: The same at the exit scalar 1.
+        delta: Probability that the promise is wrong.
+        n: Samples behind it.
+        loss: What is counted: inputs that only the full model gets right (``error``), inputs that it answers
+            otherwise (``disagreement``), or the distance to its answer, in the metric's unit (``deviation``).
+    """
+
+    epsilon: float
+    relaxed_epsilon: float
+    delta: float
+    n: int
+    loss: RiskLoss
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DepthFigures:
+    """What an answer after so many stages costs, and how often it comes at the exit scalar 0."""
+
+    share: float  # of the evaluation data
+    latency_ms: float  # median
+    cpu_ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OperatingPoint:
-    """A variant for every stage, with threads and exits, and its measured figures.
+    """The stages to run, each in a variant, with threads and exits, and the measured figures.
 
     Attributes:
         name: ``fp32`` (the reference), or ``max`` to ``min``.
-        variants: Stage name to variant name.
+        variants: Stage name to variant name, in the order in which the stages run.
         quality: Measured quality.
         latency_ms: Measured latency.
         cpu_ms: CPU time of one inference over all threads.
@@ -89,7 +147,9 @@ class OperatingPoint:
         resident_bytes: Growth of the resident set by loading and running it.
         threads: Intra-op threads it was measured with and runs with.
         expected_depth: Mean number of stages that an input uses.
-        exits: Stage name to confidence threshold; empty without exits.
+        exits: Stage name to its exit; empty without exits.
+        risk: What the exits promise; ``None`` without exits.
+        depths: Figures by depth, first the answers after one stage; empty without exits.
         placement: Stage name to back end.
     """
 
@@ -103,7 +163,9 @@ class OperatingPoint:
     resident_bytes: int
     threads: int = 1
     expected_depth: float = 1.0
-    exits: Mapping[str, float] = field(default_factory=dict)
+    exits: Mapping[str, Exit] = field(default_factory=dict)
+    risk: Risk | None = None
+    depths: tuple[DepthFigures, ...] = ()
     placement: Mapping[str, str] = field(default_factory=dict)
 
     @property

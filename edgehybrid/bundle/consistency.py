@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 
 from edgehybrid.bundle.paths import COPY_AGAIN, NOT_OURS, is_safe_name, require_safe
 from edgehybrid.bundle.schema import BundleDoc, StageInfo
 from edgehybrid.errors import BundleError
-from edgehybrid.points import REFERENCE
+from edgehybrid.points import REFERENCE, OperatingPoint
 
 
 def require_consistent(doc: BundleDoc) -> None:
@@ -23,13 +24,31 @@ def require_consistent(doc: BundleDoc) -> None:
     _require_unique("point", [point.name for point in doc.points])
     if not doc.points or not doc.points[0].is_reference:
         raise BundleError(f"The first point is not the reference {REFERENCE!r}.", COPY_AGAIN)
-    known = {stage.name: {variant.name for variant in stage.variants} for stage in doc.stages}
     for point in doc.points:
-        if set(point.variants) != set(known) or any(name not in known[s] for s, name in point.variants.items()):
-            what = f"Point {point.name!r} needs {dict(point.variants)}, which the bundle does not hold."
+        _require_point(point, doc)
+
+
+def _require_point(point: OperatingPoint, doc: BundleDoc) -> None:
+    stages = {stage.name: stage for stage in doc.stages}
+    held = {(stage.name, variant.name) for stage in doc.stages for variant in stage.variants}
+    if not point.variants or not set(point.variants.items()) <= held:
+        what = f"Point {point.name!r} needs {dict(point.variants)}, which the bundle does not hold."
+        raise BundleError(what, COPY_AGAIN)
+    used = list(point.variants)
+    if strange := (set(point.exits) | set(point.placement)) - set(used):
+        raise BundleError(f"Point {point.name!r} names stages that it does not run: {sorted(strange)}.", COPY_AGAIN)
+    for name, found in point.exits.items():
+        rising = any(later > earlier for earlier, later in pairwise(found.thresholds))
+        if stages[name].exit is None or name == used[-1] or not found.thresholds or rising:
+            raise BundleError(f"Point {point.name!r} has an exit at {name!r} that cannot be.", COPY_AGAIN)
+    known = {spec.name for spec in doc.model.inputs}
+    for name in used:
+        if missing := {spec.name for spec in stages[name].inputs} - known:
+            what = f"Stage {name!r} of point {point.name!r} needs {sorted(missing)}, which nothing before it gives."
             raise BundleError(what, COPY_AGAIN)
-        if strange := (set(point.exits) | set(point.placement)) - set(known):
-            raise BundleError(f"Point {point.name!r} names stages that are not there: {sorted(strange)}.", COPY_AGAIN)
+        known |= {spec.name for spec in stages[name].outputs}
+    if lost := {spec.name for spec in doc.model.outputs} - {spec.name for spec in stages[used[-1]].outputs}:
+        raise BundleError(f"Point {point.name!r} never gives {sorted(lost)}.", COPY_AGAIN)
 
 
 def _require_stage(stage: StageInfo, doc: BundleDoc) -> None:
@@ -41,6 +60,8 @@ def _require_stage(stage: StageInfo, doc: BundleDoc) -> None:
     files = {stage.golden_file}
     for variant in stage.variants:
         files |= {variant.model_file, variant.golden_file}
+        if variant.golden_inputs_file is not None:
+            files.add(variant.golden_inputs_file)
         if not variant.model_file.startswith(f"{stage.name}/{variant.name}/"):
             raise BundleError(f"The model file of {variant.name!r}, {variant.model_file!r}, is not its own.", NOT_OURS)
     require_safe(files | folders)

@@ -9,7 +9,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgehybrid.bundle.schema import BundleInfo, Dropped, Format, MeasuredOn, ModelInfo, Untouched
+from edgehybrid.bundle.schema import (
+    BundleInfo,
+    Dropped,
+    ExitInfo,
+    Format,
+    GateInfo,
+    MeasuredOn,
+    ModelInfo,
+    Untouched,
+)
 from edgehybrid.points import OperatingPoint
 from edgehybrid.tensors import TensorSpec
 
@@ -33,6 +42,7 @@ class VariantDraft:
         size_bytes: Bytes if it were stored apart: model file and its own weights.
         backend: Key of the back end that runs it.
         uses_shared: Whether its external weights lie in the stage's shared files; if not, beside the model file.
+        golden_inputs: Its own golden inputs, where they are not those of the stage.
     """
 
     name: str
@@ -45,6 +55,7 @@ class VariantDraft:
     size_bytes: int
     backend: str = "onnx"
     uses_shared: bool = True
+    golden_inputs: Mapping[str, Array] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +69,7 @@ class StageDraft:
         golden_inputs: Input name to array, as a back end takes it.
         variants: At least one.
         shared: Files that the variants share, written once: path (with ``/``) to content.
+        exit: The head after it.
     """
 
     name: str
@@ -66,6 +78,7 @@ class StageDraft:
     golden_inputs: Mapping[str, Array]
     variants: tuple[VariantDraft, ...]
     shared: Mapping[str, Content] = field(default_factory=dict)
+    exit: ExitInfo | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,3 +92,4 @@ class BundleDraft:
     measured_on: MeasuredOn
     untouched: tuple[Untouched, ...] = ()
     dropped: tuple[Dropped, ...] = ()
+    gate: GateInfo | None = None

@@ -82,9 +82,10 @@ class Bundle:
         """The folder of its external weights; ``None`` when they lie in or beside the model file."""
         return None if variant.weights_dir is None else self.path / variant.weights_dir
 
-    def golden_inputs(self, stage: StageInfo) -> dict[str, Array]:
-        """Inputs to replay: input name to array, as a back end takes it."""
-        return self._golden(stage.golden_file)
+    def golden_inputs(self, stage: StageInfo, variant: VariantInfo | None = None) -> dict[str, Array]:
+        """Inputs to replay on ``variant`` of ``stage``: input name to array, as a back end takes it."""
+        own = None if variant is None else variant.golden_inputs_file
+        return self._golden(stage.golden_file if own is None else own)
 
     def golden_outputs(self, variant: VariantInfo) -> dict[str, Array]:
         """What ``variant`` gave for the golden inputs of its stage: output name to array."""

@@ -12,11 +12,13 @@ from typing import Literal
 from edgehybrid.points import OperatingPoint
 from edgehybrid.tensors import TensorSpec
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of our section. A reader refuses a larger one and reads every smaller one."""
 
 Family = Literal["convolution", "attention", "recurrent", "dense", "trees", "glue"]
 Format = Literal["onnx", "tflite"]
+Score = Literal["margin", "entropy", "energy", "learnt", "error"]
+Head = Literal["fitted", "own", "cascade"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +65,8 @@ class VariantInfo:
         golden_atol: Output name to the largest absolute difference that a healthy device shows on the golden inputs.
         size_bytes: Bytes if it were stored apart: model file and its own weights.
         backend: Key of the back end that runs it.
+        golden_inputs_file: Golden inputs of its own (npz), where they are not those of the stage: stages cut at a
+            quantized tensor take integers.
     """
 
     name: str
@@ -74,17 +78,64 @@ class VariantInfo:
     golden_atol: Mapping[str, float]
     size_bytes: int
     backend: str = "onnx"
+    golden_inputs_file: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExitInfo:
+    """An output head after a stage.
+
+    Attributes:
+        outputs: Output of the model to the tensor of the stage that answers in its place.
+        confidence: Tensor of the stage, float32 ``(batch,)``: the larger, the surer.
+        score: How it is computed: ``margin``, ``entropy``, ``energy``, ``learnt`` or ``error`` (a predicted one).
+        head: What answers: ``fitted`` (made by the exporter), ``own`` (trained with the model) or ``cascade`` (a whole
+            smaller variant).
+    """
+
+    outputs: Mapping[str, str]
+    confidence: str
+    score: Score
+    head: Head
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageInfo:
-    """A slice of the graph that runs on its own; ``golden_file`` holds its golden inputs (npz)."""
+    """A slice of the graph that runs on its own, or the whole; ``golden_file`` holds its golden inputs (npz).
+
+    ``exit`` is the head after it; ``None`` where it has none. A stage takes inputs of the model and outputs of stages
+    before it.
+    """
 
     name: str
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     golden_file: str
     variants: tuple[VariantInfo, ...]
+    exit: ExitInfo | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateInfo:
+    """When an input barely differs from the last one, so that its answer holds.
+
+    The distance of two inputs is the largest over the inputs of the model of ``mean(|x - last|) / scale``.
+
+    Attributes:
+        scales: Input of the model to its typical deviation, from calibration data.
+        threshold: Largest distance at which the last answer holds.
+        epsilon: Share of reused answers that differ from the true ones, at most, with probability ``1 - delta``.
+        delta: Probability that the promise is wrong.
+        n: Pairs behind it.
+        pairs: ``successive`` rows of the data, or each row with a ``disturbed`` copy of it.
+    """
+
+    scales: Mapping[str, float]
+    threshold: float
+    epsilon: float
+    delta: float
+    n: int
+    pairs: Literal["successive", "disturbed"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +184,7 @@ class BundleDoc:
     measured_on: MeasuredOn
     untouched: tuple[Untouched, ...] = ()
     dropped: tuple[Dropped, ...] = ()
+    gate: GateInfo | None = None
     disk_bytes: int = 0
     sum_of_variants_bytes: int = 0
     files: Mapping[str, str] = field(default_factory=dict)

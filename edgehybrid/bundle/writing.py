@@ -20,7 +20,8 @@ from edgehybrid.data import npz_bytes
 from edgehybrid.errors import BundleError, ExportError, RequestError
 
 GOLDEN = "golden.npz"
-_RESERVED = {GOLDEN, MANIFEST, ASSETS}
+GOLDEN_INPUTS = "golden-inputs.npz"
+_RESERVED = {GOLDEN, GOLDEN_INPUTS, MANIFEST, ASSETS}
 _CHUNK = 1 << 20
 _MANIFEST_ROOM = 1 << 16
 
@@ -111,6 +112,7 @@ def _write_all(draft: BundleDraft, root: Path) -> None:
         measured_on=draft.measured_on,
         untouched=draft.untouched,
         dropped=draft.dropped,
+        gate=draft.gate,
         sum_of_variants_bytes=sum(variant.size_bytes for stage in stages for variant in stage.variants),
         files=dict(sorted(folder.digests.items())),
     )
@@ -124,7 +126,14 @@ def _write_stage(stage: StageDraft, safest: str | None, folder: _Folder) -> Stag
     # Stock ONNX Runtime takes the first variant that it can run: let that be the reference's.
     variants = sorted(stage.variants, key=lambda variant: variant.name != safest)
     infos = tuple(_write_variant(stage.name, variant, asset, folder) for variant in variants)
-    return StageInfo(name=stage.name, inputs=stage.inputs, outputs=stage.outputs, golden_file=golden, variants=infos)
+    return StageInfo(
+        name=stage.name,
+        inputs=stage.inputs,
+        outputs=stage.outputs,
+        golden_file=golden,
+        variants=infos,
+        exit=stage.exit,
+    )
 
 
 def _write_variant(stage: str, variant: VariantDraft, asset: str | None, folder: _Folder) -> VariantInfo:
@@ -132,6 +141,10 @@ def _write_variant(stage: str, variant: VariantDraft, asset: str | None, folder:
     for name, content in variant.files.items():
         folder.put(f"{home}/{name}", content)
     folder.put(f"{home}/{GOLDEN}", npz_bytes(variant.golden_outputs))
+    own_inputs = None
+    if variant.golden_inputs is not None:
+        own_inputs = f"{home}/{GOLDEN_INPUTS}"
+        folder.put(own_inputs, npz_bytes(variant.golden_inputs))
     return VariantInfo(
         name=variant.name,
         format=variant.format,
@@ -142,6 +155,7 @@ def _write_variant(stage: str, variant: VariantDraft, asset: str | None, folder:
         golden_atol=variant.golden_atol,
         size_bytes=variant.size_bytes,
         backend=variant.backend,
+        golden_inputs_file=own_inputs,
     )
 
 
@@ -170,8 +184,8 @@ def _require_names(draft: BundleDraft) -> None:
                 raise RequestError(f"{name!r} cannot name a stage or variant.", "Use letters, digits and . _ + = @ -")
         paths = [*stage.shared, *(path for variant in stage.variants for path in variant.files)]
         for path in paths:
-            if not is_safe_path(path) or path == GOLDEN:
-                fix = f"Use a relative path without .. that is not {GOLDEN}."
+            if not is_safe_path(path) or path in (GOLDEN, GOLDEN_INPUTS):
+                fix = f"Use a relative path without .. that is not {GOLDEN} or {GOLDEN_INPUTS}."
                 raise RequestError(f"{path!r} cannot name a file of a bundle.", fix)
 
 

@@ -171,14 +171,14 @@ OURS = ("additional_metadata", "edgehybrid")
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (_set(*OURS, "schema", to=2), r"has schema 2; this edgehybrid reads up to 1. Run: pip install"),
+        (_set(*OURS, "schema", to=3), r"has schema 3; this edgehybrid reads up to 2. Run: pip install"),
         (_set("schema_version", to="2.0"), r"model package of schema 2.0; .* Run: pip install --upgrade"),
         (_set(*OURS, "points", to=[]), r"no point"),
         (_set(*OURS, "points", 1, "name", to="fp32"), "more than one point 'fp32'"),
         (_set(*OURS, "points", 0, "name", to="low"), "first point is not the reference 'fp32'"),
         (_set(*OURS, "points", 1, "variants", to={"main": "w9"}), "'max' needs {'main': 'w9'}, which the bundle does"),
         (_set(*OURS, "points", 1, "variants", to={}), "'max' needs {}"),
-        (_set(*OURS, "points", 1, "placement", to={"head": "onnx"}), r"stages that are not there: \['head'\]"),
+        (_set(*OURS, "points", 1, "placement", to={"head": "onnx"}), r"stages that it does not run: \['head'\]"),
         (_set(*OURS, "points", 1, "cpu_ms", to="fast"), "not valid: Expected `float`"),
         (_set(*OURS, "stages", 0, "name", to="tail"), "'main/fp32/model.onnx', is not its own"),
         (_set(*OURS, "stages", 0, "name", to="a/b"), "'a/b', which cannot be a folder"),
