@@ -113,7 +113,8 @@ class Risk:
         delta: Probability that the promise is wrong.
         n: Samples behind it.
         loss: What is counted: inputs that only the full model gets right (``error``), inputs that it answers
-            otherwise (``disagreement``), or the distance to its answer, in the metric's unit (``deviation``).
+            otherwise (``disagreement``), or the mean distance to its answer as a share of the spread of its answers
+            (``deviation``).
     """
 
     epsilon: float
@@ -125,10 +126,18 @@ class Risk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DepthFigures:
-    """What an answer after so many stages costs, and how often it comes at the exit scalar 0."""
+    """What an answer after so many stages costs, and how often it comes.
 
-    share: float  # of the evaluation data
-    latency_ms: float  # median
+    Attributes:
+        share: Share of the evaluation data at the exit scalar 0.
+        relaxed_share: The same at the exit scalar 1.
+        latency_ms: Median latency.
+        cpu_ms: CPU time over all threads.
+    """
+
+    share: float
+    relaxed_share: float
+    latency_ms: float
     cpu_ms: float
 
 
@@ -150,6 +159,7 @@ class OperatingPoint:
         exits: Stage name to its exit; empty without exits.
         risk: What the exits promise; ``None`` without exits.
         depths: Figures by depth, first the answers after one stage; empty without exits.
+        relaxed_quality: Quality at the exit scalar 1; ``None`` without exits. ``quality`` is that at 0.
         placement: Stage name to back end.
     """
 
@@ -166,6 +176,7 @@ class OperatingPoint:
     exits: Mapping[str, Exit] = field(default_factory=dict)
     risk: Risk | None = None
     depths: tuple[DepthFigures, ...] = ()
+    relaxed_quality: Quality | None = None
     placement: Mapping[str, str] = field(default_factory=dict)
 
     @property

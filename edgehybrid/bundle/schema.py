@@ -91,12 +91,21 @@ class ExitInfo:
         score: How it is computed: ``margin``, ``entropy``, ``energy``, ``learnt`` or ``error`` (a predicted one).
         head: What answers: ``fitted`` (made by the exporter), ``own`` (trained with the model) or ``cascade`` (a whole
             smaller variant).
+        after: Component of the model that the stage ends with.
+        cost_share: Share of the whole model's cost up to here, 0 to 1.
+        agreement: Share of held-out inputs on which it answers as the full model does; for values, the share of their
+            variance that it explains.
+        made_of: How a fitted head was made, in words.
     """
 
     outputs: Mapping[str, str]
     confidence: str
     score: Score
     head: Head
+    after: str = ""
+    cost_share: float | None = None
+    agreement: float | None = None
+    made_of: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
