@@ -20,6 +20,12 @@ _SCHEMES = {
 }
 """What the precisions mean, for the reader of a table."""
 
+_LOSSES = {
+    "error": "inputs that full depth gets right and the exit wrong",
+    "disagreement": "inputs that the exit answers otherwise than full depth",
+    "deviation": "mean distance to the answer of full depth, as a share of the spread of its answers",
+}
+
 
 def print_bundle(console: Console, doc: BundleDoc) -> None:
     """Print what the bundle holds, its points, and why others are not there."""
@@ -41,8 +47,51 @@ def print_points(console: Console, doc: BundleDoc) -> None:
     """Print the table of points and what its words mean."""
     console.print(points_table(doc))
     console.print("drop: loss against fp32, the float model as given; energy: over idle, by " + _methods(doc))
+    if any(point.exits for point in doc.points):
+        console.print("speed and energy of points with exits: the mean over all inputs")
     for line in legend(doc):
         console.print(line)
+    print_exits(console, doc)
+
+
+def print_exits(console: Console, doc: BundleDoc) -> None:
+    """Print where points may answer early, how often they do, and what is promised; nothing without exits."""
+    rows = [row for point in doc.points for row in _exit_rows(doc, point)]
+    if rows:
+        columns = ("point", "exit after", "head", "agrees", "cost so far", "answers here", "latency", "loses at most")
+        console.print(table("Early exits", columns, rows, left=3))
+        risk = next(point.risk for point in doc.points if point.risk is not None)
+        console.print(
+            f"answers here: share of the inputs at the exit scalar 0, and at 1; loses at most: {_LOSSES[risk.loss]}, "
+            f"at 0 and at 1, with probability {1 - risk.delta:.0%} over {risk.n:,} samples"
+        )
+    if doc.gate is not None:
+        console.print(
+            f"gate (off unless the policy opens it): an input within {doc.gate.threshold:.3g} of the last one reuses its "
+            f"answer; wrong in at most {doc.gate.epsilon:.1%} of these"
+        )
+
+
+def _exit_rows(doc: BundleDoc, point: OperatingPoint) -> list[tuple[str, ...]]:
+    stages = {stage.name: stage.exit for stage in doc.stages}
+    risk, rows = point.risk, []
+    for (stage, _), figures in zip(point.exits.items(), point.depths, strict=False):
+        if (head := stages[stage]) is None or risk is None:
+            continue
+        promise = f"{risk.epsilon:.1%}-{risk.relaxed_epsilon:.1%}" if not rows else ""
+        rows.append(
+            (
+                point.name if not rows else "",
+                head.after or stage,
+                f"{head.made_of or head.head}, by {head.score}",
+                share(head.agreement),
+                share(head.cost_share),
+                f"{figures.share:.0%}-{figures.relaxed_share:.0%}",
+                f"{figures.latency_ms:.3g} ms",
+                promise,
+            )
+        )
+    return rows
 
 
 def _methods(doc: BundleDoc) -> str:
@@ -86,7 +135,7 @@ def _row(doc: BundleDoc, point: OperatingPoint, reference: OperatingPoint) -> tu
         "" if point.is_reference else _drop_words(point.quality),
         f"{point.latency_ms.p50:.3g} ms",
         f"{point.latency_ms.p95:.3g} ms",
-        f"{reference.latency_ms.p50 / point.latency_ms.p50:.2f} ×",
+        f"{reference.latency_ms.p50 / (point.latency_ms.mean or point.latency_ms.p50):.2f} ×",
         f"{point.energy_mj.value:.3g} ± {point.energy_mj.uncertainty:.2g} mJ",
         size(point.size_bytes),
         size(point.resident_bytes),
@@ -98,6 +147,8 @@ def made_of(doc: BundleDoc, point: OperatingPoint) -> str:
     family = {component.name: component.family for component in doc.model.components}
     found: dict[str, set[str]] = {}
     for stage in doc.stages:
+        if stage.name not in point.variants:
+            continue
         variant = next(v for v in stage.variants if v.name == point.variants[stage.name])
         for component, scheme in variant.schemes.items():
             if family.get(component, "glue") != "glue":
@@ -106,6 +157,8 @@ def made_of(doc: BundleDoc, point: OperatingPoint) -> str:
         words = "float, as given" if point.is_reference else "float, rewritten"
     else:
         words = "; ".join(f"{scheme}: {', '.join(sorted(families))}" for scheme, families in sorted(found.items()))
+    if point.exits:
+        words += f"; {len(point.exits)} exit{'s' if len(point.exits) > 1 else ''}"
     return f"{words}; {point.threads} threads" if point.threads > 1 else words
 
 

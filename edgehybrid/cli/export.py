@@ -31,6 +31,19 @@ _MOST_MISSES = 8
 @click.option("--metric", help="accuracy, agreement, rmse, mae, sqnr_db or module:function; without, what fits.")
 @click.option("--max-drop", type=float, help="Largest loss of quality against float, in the metric's unit.")
 @click.option("--levels", type=int, default=4, show_default=True, help="Most points beside the float reference.")
+@click.option(
+    "--exits",
+    default="auto",
+    show_default=True,
+    metavar="auto|none|NAMES",
+    help="Early exits: heads made where they pay, none, or outputs of the model that are trained as exits.",
+)
+@click.option(
+    "--exit-loss",
+    type=float,
+    multiple=True,
+    help="What exits may lose, as a share of the inputs; may be given again.  [default: 0.01, 0.02, 0.05]",
+)
 @shape_option
 @click.option("--device", help="Device profile, a name or a file: sets the kind of integers and the watts.")
 @click.option(
@@ -72,10 +85,14 @@ def _options(ctx: click.Context, words: dict[str, Any]) -> ExportOptions:
     from edgehybrid.exporters import ExportOptions, load_recipe
 
     words = {**words, "shape": parse_shapes(words["shape"]), "cache": not words["no_cache"]}
+    if losses := words.pop("exit_loss"):
+        words["exit_losses"] = losses
     names = {field.name for field in fields(ExportOptions)} & set(words)
     if words["recipe"] is None:
         return ExportOptions(**{name: words[name] for name in names})
     said = {name: words[name] for name in names if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE}
+    if losses:
+        said["exit_losses"] = losses
     return load_recipe(words["recipe"], **said, cache=words["cache"])
 
 
