@@ -67,14 +67,14 @@ def print_exits(console: Console, doc: BundleDoc) -> None:
         )
     if doc.gate is not None:
         console.print(
-            f"gate (off unless the policy opens it): an input within {doc.gate.threshold:.3g} of the last one reuses its "
-            f"answer; wrong in at most {doc.gate.epsilon:.1%} of these"
+            f"gate (off unless the policy opens it): an input within {doc.gate.threshold:.3g} of the last one "
+            f"reuses its answer; wrong in at most {doc.gate.epsilon:.1%} of these"
         )
 
 
 def _exit_rows(doc: BundleDoc, point: OperatingPoint) -> list[tuple[str, ...]]:
     stages = {stage.name: stage.exit for stage in doc.stages}
-    risk, rows = point.risk, []
+    risk, rows = point.risk, list[tuple[str, ...]]()
     for (stage, _), figures in zip(point.exits.items(), point.depths, strict=False):
         if (head := stages[stage]) is None or risk is None:
             continue
