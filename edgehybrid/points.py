@@ -100,7 +100,8 @@ class Exit:
         below = min(int(place), max(last - 1, 0))
         above = min(below + 1, last)
         share = place - below
-        return self.thresholds[below] + share * (self.thresholds[above] - self.thresholds[below])
+        start, end = self.thresholds[below], self.thresholds[above]
+        return max(start + share * (end - start), end)  # rounding must not take it below the next one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +123,11 @@ class Risk:
     delta: float
     n: int
     loss: RiskLoss
+    bound: float = 1.0
+
+    def at(self, scalar: float) -> float:
+        """Return the largest expected loss promised at the exit scalar ``scalar``: linear from 0 to 1."""
+        return self.epsilon + min(max(scalar, 0.0), 1.0) * (self.relaxed_epsilon - self.epsilon)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
