@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from edgehybrid.runtime.telemetry.files import names, read, shown
+from edgehybrid.runtime.telemetry.polarity import Polarity
 from edgehybrid.runtime.telemetry.slope import Slope
 from edgehybrid.runtime.telemetry.snapshot import Reading
 from edgehybrid.runtime.telemetry.source import insane, missing
@@ -30,6 +31,7 @@ class Battery:
     _supplies: dict[str, dict[str, str]] = field(default_factory=dict)  # folder -> properties that uevent lacks
     _micro: set[str] = field(default_factory=set)  # folders proved to count in µA
     _slope: Slope = field(default_factory=Slope)
+    _polarity: Polarity = field(default_factory=Polarity)
 
     def discover(self) -> None:
         """List the supplies; read what their uevent leaves out and what never changes."""
@@ -62,7 +64,9 @@ class Battery:
         where = ", ".join(paths) or f"/{_FOLDER}"
         total = combine(batteries)
         self._advance(at_s, total)
-        return _readings(where, batteries, mains, total, self._slope, at_s, "; ".join(silent))
+        signed = total.signed_w if total is not None else None
+        direction = self._slope.direction or (self._polarity.direction(signed) if signed is not None else 0)
+        return _readings(where, batteries, mains, total, self._slope, direction, at_s, "; ".join(silent))
 
     def _properties(self, path: str, constant: Mapping[str, str]) -> tuple[dict[str, str], str]:
         uevent = read(f"{path}/uevent")
@@ -77,6 +81,9 @@ class Battery:
             self._slope = Slope()
         else:
             self._slope = self._slope.push(at_s, total.wh)
+        if total is not None and total.signed_w is not None:
+            told = {"discharging": 1, "charging": -1}.get(total.status, 0 if total.status == "idle" else None)
+            self._polarity = self._polarity.proved(total.signed_w, self._slope.direction if told is None else told)
 
 
 def combine(batteries: Sequence[Supply]) -> Supply | None:
@@ -108,13 +115,13 @@ def _sum(values: Sequence[float | None]) -> float | None:
     return sum(known) if known and len(known) == len(values) else None
 
 
-def _directed(b: Supply, mains: bool | None, slope: int) -> tuple[float | None, str]:
-    """Power with a sign that something proves: the status, else the slope, else the absence of mains."""
+def _directed(b: Supply, mains: bool | None, proved: int) -> tuple[float | None, str]:
+    """Power with a sign that something proves: the status, else the gauge, else the absence of mains."""
     if b.power_w is None:
         return None, ""
-    if b.status == "discharging" or (b.status == "unknown" and slope > 0):
+    if b.status == "discharging" or (b.status == "unknown" and proved > 0):
         return b.power_w, ""
-    if b.status == "charging" or (b.status == "unknown" and slope < 0):
+    if b.status == "charging" or (b.status == "unknown" and proved < 0):
         return -b.power_w, ""
     if b.status == "idle":
         return (0.0 if b.power_w < 0.5 else -b.power_w), ""
@@ -129,6 +136,7 @@ def _readings(
     mains: Sequence[Supply],
     total: Supply | None,
     slope: Slope,
+    direction: int,
     at_s: float,
     silent: str,
 ) -> dict[str, Reading]:
@@ -143,7 +151,7 @@ def _readings(
     if len(batteries) > 1:
         power, why = total.signed_w, "" if total.signed_w is not None else "not every battery gives its power"
     else:
-        power, why = _directed(total, online, slope.direction)
+        power, why = _directed(total, online, direction)
     if power is None and (fall := slope.watts(at_s)) is not None:
         age = at_s - (slope.moved_at_s or at_s)
         text = f"slope of the gauge, ± {fall[1]:.1f} W"

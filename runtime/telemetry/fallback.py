@@ -19,11 +19,11 @@ class Psutil:
 
     name: str = "psutil"
     fields: tuple[str, ...] = ("battery_pct", "on_mains", "soc_temp_c", "cpu_load_pct", "memory_free_mib")
-    _live: frozenset[str] = field(default_factory=frozenset)
+    live: frozenset[str] = field(default_factory=frozenset)
 
     def discover(self) -> None:
         """Try each question."""
-        self._live = frozenset(f for f, ask in _QUESTIONS.items() if _asked(ask) is not None)
+        self.live = frozenset(f for f, ask in _QUESTIONS.items() if _asked(ask) is not None)
 
     def read(self, at_s: float) -> Mapping[str, Reading]:
         """Ask all that answered before."""
@@ -31,7 +31,7 @@ class Psutil:
 
     def fill(self, at_s: float, wanted: tuple[str, ...]) -> Mapping[str, Reading]:  # noqa: ARG002  # as read
         """Ask only for ``wanted``."""
-        found = {f: _asked(_QUESTIONS[f]) for f in wanted if f in self._live}
+        found = {f: _asked(_QUESTIONS[f]) for f in wanted if f in self.live}
         return {
             f: missing("psutil", "nothing")
             if (value := found.get(f)) is None

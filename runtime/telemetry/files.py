@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 from dataclasses import dataclass
@@ -42,6 +43,11 @@ def names(folder: str) -> tuple[str, ...]:
         return ()
 
 
+def matching(pattern: str) -> tuple[str, ...]:
+    """Paths that a shell pattern matches, sorted as people count; hidden and unreadable ones left out."""
+    return tuple(sorted(glob.glob(pattern), key=_natural))
+
+
 def integer(text: str | None) -> int | None:
     """Read ``text`` as one decimal integer; ``None`` for anything else."""
     if text is None or not _INTEGER.fullmatch(text.strip()):
@@ -58,6 +64,10 @@ def shown(path: str, root: str) -> str:
 def garbage(text: str) -> str:
     """Say that ``text`` is no figure, without printing all of it."""
     return f"not a figure: {text[:24]!r}"
+
+
+def _natural(path: str) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", path)]
 
 
 def _why(error: Exception) -> str:

@@ -1,4 +1,7 @@
-"""Raspberry Pi firmware: throttling and under-voltage, from the node behind ``vcgencmd get_throttled``."""
+"""Raspberry Pi firmware: throttling and under-voltage, from the node behind ``vcgencmd get_throttled``.
+
+Only where that node is missing the program itself is asked, now and then.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,10 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from edgehybrid.runtime.telemetry.files import garbage, names, read, shown
+from edgehybrid.runtime.telemetry.files import Text, garbage, names, read, shown
 from edgehybrid.runtime.telemetry.snapshot import Reading
 from edgehybrid.runtime.telemetry.source import insane, missing
+from edgehybrid.runtime.telemetry.vcgencmd import Vcgencmd
 
 _BASE = "sys/devices/platform"
 _NODE = "get_throttled"
@@ -41,10 +45,12 @@ class Firmware:
 
     Args:
         root: Where the device tree begins.
+        tool: Asked where there is no node.
         detector: Whether the board has an under-voltage detector; ``None`` when the board is unknown.
     """
 
     root: str
+    tool: Vcgencmd
     detector: bool | None = None
     name: str = "firmware"
     fields: tuple[str, ...] = ("throttled", "under_voltage")
@@ -58,11 +64,7 @@ class Firmware:
 
     def read(self, at_s: float) -> Mapping[str, Reading]:  # noqa: ARG002  # the protocol's
         """Read the bits once."""
-        if self._node is None:
-            none = missing(f"/{_BASE}/**/{_NODE}", "no Raspberry Pi firmware")
-            return dict.fromkeys(self.fields, none)
-        where = shown(self._node, self.root)
-        text = read(self._node)
+        where, text, age = self._ask()
         if text.text is None:
             return dict.fromkeys(self.fields, missing(where, text.note))
         bits = parse_throttled(text.text)
@@ -70,12 +72,20 @@ class Firmware:
             why = garbage(text.text) if bits is None else f"unknown bits in 0x{bits:x}"
             return dict.fromkeys(self.fields, insane(where, why))
         low = bool(bits & _UNDER_VOLTAGE)
-        clock = Reading(value=float(slowed(bits, self._before)), source=where, note=f"0x{bits:x}")
+        clock = Reading(value=float(slowed(bits, self._before)), source=where, age_s=age, note=f"0x{bits:x}")
         self._before = bits
         if self.detector is False:
             return {"throttled": clock, "under_voltage": missing(where, "this board has no under-voltage detector")}
         note = "" if self.detector else "only if this board has a detector; the Zero range has none"
-        return {"throttled": clock, "under_voltage": Reading(value=float(low), source=where, note=note)}
+        return {"throttled": clock, "under_voltage": Reading(value=float(low), source=where, age_s=age, note=note)}
+
+    def _ask(self) -> tuple[str, Text, float]:
+        if self._node is not None:
+            return shown(self._node, self.root), read(self._node), 0.0
+        answer = self.tool.ask(_NODE)
+        if answer.said.text is None and self.tool.tool is None:
+            return f"/{_BASE}/**/{_NODE}", Text(None, "no Raspberry Pi firmware"), 0.0
+        return f"vcgencmd {_NODE}", answer.said, answer.age_s or 0.0
 
 
 def _find(folder: str, depth: int) -> Iterator[str]:

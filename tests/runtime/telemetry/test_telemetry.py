@@ -44,6 +44,8 @@ def test_a_pi_4_on_a_ups_tells_everything(tmp_path: Path) -> None:
         battery_wh=29.6,
         battery_w=5.0,
         on_mains=False,
+        power_w=5.0,
+        power_scope="battery",
         soc_temp_c=61.5,
         throttled=False,
         under_voltage=False,
@@ -59,13 +61,13 @@ def test_a_pi_4_on_a_ups_tells_everything(tmp_path: Path) -> None:
     for field in fields(Snapshot):
         want = getattr(expected, field.name)
         assert (pytest.approx(want) if isinstance(want, float) else want) == getattr(snapshot, field.name)
-    assert all(r.trust == "good" for r in snapshot.readings.values())
+    assert all(("missing" if n.startswith("npu") else "good") == r.trust for n, r in snapshot.readings.items())
 
 
 def test_every_field_has_its_reading(tmp_path: Path) -> None:
     """Also on a device without any sensor, each field has a reading that says what is wrong."""
     snapshot = Telemetry(tmp_path).read()
-    names = {f.name for f in fields(Snapshot)} - {"at_s", "readings"}
+    names = {f.name for f in fields(Snapshot)} - {"at_s", "power_scope", "readings"}
 
     assert names == set(snapshot.readings)
     assert all(getattr(snapshot, n) is None for n in names)
