@@ -116,6 +116,8 @@ class Risk:
         loss: What is counted: inputs that only the full model gets right (``error``), inputs that it answers
             otherwise (``disagreement``), or the mean distance to its answer as a share of the spread of its answers
             (``deviation``).
+        bound: For a ``deviation`` the distance that counts as 1, as every larger one does: the spread of the full
+            model's answers, in the output's unit.
     """
 
     epsilon: float
