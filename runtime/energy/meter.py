@@ -1,29 +1,44 @@
-"""Counts the joules of the inferences, by the model and by the gauge, and gives the surer of the two."""
+"""Counts the joules of the inferences by model, gauge and sensor, and gives the surest of them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from edgehybrid.runtime.energy.model import EnergyModel
+from edgehybrid.runtime.energy.sensor import Sensor
 from edgehybrid.runtime.energy.values import Joules
 from edgehybrid.runtime.telemetry import Snapshot
 from edgehybrid.units import wh_to_j
 
 _LOAD_ERROR = 0.1  # relative; ticks of 10 ms, and other processes between two sweeps
+_UNEVEN = 0.3  # steps of a gauge differ by that much; between their moments lies all the energy otherwise
+_GAUGE_SPAN_S = 60.0  # a fine gauge moves at every sweep, and each of its steps is mostly noise
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Anchor:
+    """The last move of the gauge that was learned from, and what all processes have computed since."""
+
+    at_s: float
+    wh: float
+    cpu_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Meter:
     """Energy of all inferences so far, above what the idle board takes. A value: each method returns the next one.
 
-    Two ways lead to it. The **model** adds up CPU seconds times watts. The **gauge** takes what left the battery,
-    subtracts what the idle board would have taken, and gives the inferences the share that their CPU time has in
-    that of all processes. The gauge can be better only after a long time, when its step is small beside the total;
-    and it counts only while the battery alone feeds the board.
+    Three ways lead to it. The **model** adds up CPU seconds times watts. The **gauge** takes what left the battery,
+    the **sensor** what a power sensor has seen; both subtract what the idle board would have taken, and give the
+    inferences the share that their CPU time has in that of all processes. The gauge can be better only after a long
+    time, when its step is small beside the total; and it counts only while the battery alone feeds the board.
+
+    Sensor and gauge also correct the watts of the model, so it is right where they do not reach.
     """
 
     model: EnergyModel
     inferences_j: float = 0.0  # by the model
+    inferences_error_j: float = 0.0
     cpu_s: float = 0.0  # of inferences within the gauge's time
     board_j: float = 0.0  # out of the battery
     board_s: float = 0.0
@@ -31,17 +46,56 @@ class Meter:
     jump_j: float = 0.0  # the largest step of the gauge
     complete: bool = True  # the gauge has seen everything so far
     last: Snapshot | None = None
+    sensor: Sensor = field(default_factory=Sensor)
+    anchor: Anchor | None = None
 
     def add_inference(self, cpu_s: float, wall_s: float) -> Meter:
         """Count one inference, or several at once: their CPU seconds and their summed latencies."""
-        cost = self.model.inference(cpu_s, wall_s).value
-        return replace(self, inferences_j=self.inferences_j + cost, cpu_s=self.cpu_s + max(cpu_s, 0.0))
+        cost = self.model.inference(cpu_s, wall_s)
+        return replace(
+            self,
+            inferences_j=self.inferences_j + cost.value,
+            inferences_error_j=self.inferences_error_j + cost.uncertainty,
+            cpu_s=self.cpu_s + max(cpu_s, 0.0),
+            sensor=self.sensor.add_inference(cpu_s, cost),
+        )
 
     def add_snapshot(self, now: Snapshot) -> Meter:
-        """Count what left the battery since the last snapshot."""
+        """Count what the board took since the last snapshot, and learn from it."""
         last = self.last
         if last is None:
             return replace(self, last=now, complete=self.complete and self.cpu_s == 0)
+        return self._learned(last, now)._drained(last, now)
+
+    def _learned(self, last: Snapshot, now: Snapshot) -> Meter:
+        """Follow the power sensor; where there is none, the gauge."""
+        span, cores = now.at_s - last.at_s, self.model.device.cpu.cores
+        busy = None if now.cpu_load_pct is None else cores * now.cpu_load_pct / 100
+        sensor, power = self.sensor.add_span(last, now, busy)
+        if power is not None and busy is not None:
+            model = self.model.seen(power.value, busy_cores=busy, error_w=power.uncertainty)
+            return replace(self, sensor=sensor, model=model, anchor=None)
+        anchor = self.anchor
+        if _drop_j(last, now) is None or busy is None or last.battery_wh is None or now.battery_wh is None:
+            return replace(self, sensor=sensor, anchor=None)
+        if anchor is not None:
+            anchor = replace(anchor, cpu_s=anchor.cpu_s + busy * span)
+        if now.battery_wh == last.battery_wh:
+            return replace(self, sensor=sensor, anchor=anchor)
+        fresh = Anchor(at_s=now.at_s, wh=now.battery_wh)
+        if anchor is None:
+            return replace(self, sensor=sensor, anchor=fresh)
+        since = now.at_s - anchor.at_s
+        if since < _GAUGE_SPAN_S:
+            return replace(self, sensor=sensor, anchor=anchor)
+        watts = wh_to_j(anchor.wh - now.battery_wh) / since
+        if watts <= 0:
+            return replace(self, sensor=sensor, anchor=fresh)
+        error = _UNEVEN * wh_to_j(abs(last.battery_wh - now.battery_wh)) / since + _LOAD_ERROR * watts
+        model = self.model.seen(watts, busy_cores=anchor.cpu_s / since, error_w=error)
+        return replace(self, sensor=sensor, model=model, anchor=fresh)
+
+    def _drained(self, last: Snapshot, now: Snapshot) -> Meter:
         drop = _drop_j(last, now)
         if drop is None or now.cpu_load_pct is None:
             return replace(self, last=now, complete=False)
@@ -57,9 +111,8 @@ class Meter:
 
     @property
     def by_model(self) -> Joules:
-        """Energy of the inferences by the model."""
-        spread = self.inferences_j * self.model.device.power.uncertainty
-        return Joules(value=self.inferences_j, method="model", uncertainty=spread)
+        """Energy of the inferences by the model, with the watts that were known when each of them ran."""
+        return Joules(value=self.inferences_j, method="model", uncertainty=self.inferences_error_j)
 
     @property
     def by_gauge(self) -> Joules | None:
@@ -74,10 +127,15 @@ class Meter:
         return Joules(value=value, method="gauge", uncertainty=spread)
 
     @property
+    def by_sensor(self) -> Joules | None:
+        """Energy of the inferences by the power sensor; ``None`` when it has seen none of them."""
+        return self.sensor.joules(self.model.idle)
+
+    @property
     def total(self) -> Joules:
-        """Energy of the inferences by the surer method, which it names."""
-        gauge = self.by_gauge
-        return gauge if gauge is not None and gauge.uncertainty < self.by_model.uncertainty else self.by_model
+        """Energy of the inferences by the surest method, which it names."""
+        ways = (self.by_model, self.by_gauge, self.by_sensor)
+        return min((j for j in ways if j is not None), key=lambda j: j.uncertainty)
 
 
 def _drop_j(last: Snapshot, now: Snapshot) -> float | None:
