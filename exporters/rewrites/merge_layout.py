@@ -16,12 +16,14 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from edgehybrid.exporters.model import Editor, Graph, array_of, attribute, trace
+from edgehybrid.exporters.rewrites.move_cost import NODE_NS, transpose_ns
 from edgehybrid.exporters.rewrites.protocol import PassResult, Probes
 from edgehybrid.exporters.rewrites.static_shapes import constant_target
 from edgehybrid.exporters.skip import Skip
 
 Array = NDArray[np.generic]
 Shapes = Mapping[str, tuple[int, ...]]
+Digits = tuple[int, ...]
 MOVES = frozenset({"Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten"})
 _LARGEST = 2**22
 
@@ -40,7 +42,7 @@ class MergeLayout:
         if not probes:
             return PassResult(graph=graph)
         model = graph.edit()
-        chains = [chain for node in model.graph if len(chain := _chain(node)) > 1]
+        chains = [chain for chain in chains_of(model.graph) if len(chain) > 1]
         seen = [chain_shapes(graph, chains, feeds) for feeds in (probes.first, probes.second)]
         editor = Editor(model)
         applied, skipped = 0, []
@@ -53,6 +55,11 @@ class MergeLayout:
             return PassResult(graph=graph, skipped=tuple(skipped))
         editor.close()
         return PassResult(graph=Graph.of(model), applied=applied, skipped=tuple(skipped))
+
+
+def chains_of(graph: ir.Graph) -> list[list[ir.Node]]:
+    """Nodes that only move numbers, each the only reader of the one before it; in the graph's order."""
+    return [chain for node in graph if (chain := _chain(node))]
 
 
 def _chain(node: ir.Node) -> list[ir.Node]:
@@ -84,7 +91,7 @@ def chain_shapes(graph: Graph, chains: list[list[ir.Node]], feeds: Mapping[str, 
 
 def _merge(editor: Editor, chain: list[ir.Node], seen: list[Shapes]) -> str | None:
     """Write ``chain`` anew; returns why not, empty if it is as short as can be."""
-    digits = [_digits(chain, shapes) for shapes in seen]
+    digits = [read_chain(chain, shapes) for shapes in seen]
     source, output = chain[0].inputs[0], chain[-1].outputs[0]
     first, second = digits
     if first is None or second is None or source is None:
@@ -103,7 +110,8 @@ def _merge(editor: Editor, chain: list[ir.Node], seen: list[Shapes]) -> str | No
     after = any(item[str(output.name)] != lengths for item, lengths in zip(seen, turned, strict=True))
     if not moves:
         before, after = False, any(item[str(output.name)] != item[str(source.name)] for item in seen)
-    if _cost(moves, before + moves + after) >= _cost(sum(n.op_type == "Transpose" for n in chain), len(chain)):
+    new_ns = (before + moves + after) * NODE_NS + (transpose_ns(first[0], order) if moves else 0.0)
+    if new_ns >= _chain_ns(chain, seen[0]):
         return ""
     if not (moves or before or after) and output.is_graph_output():
         return ""
@@ -111,8 +119,14 @@ def _merge(editor: Editor, chain: list[ir.Node], seen: list[Shapes]) -> str | No
     return None
 
 
-def _cost(transpositions: int, nodes: int) -> tuple[int, int]:
-    return transpositions, nodes
+def _chain_ns(chain: list[ir.Node], shapes: Shapes) -> float:
+    """Estimated cost of ``chain`` as it stands: two fast transpositions may be cheaper than one."""
+    total = len(chain) * NODE_NS
+    for node in chain:
+        if node.op_type == "Transpose" and node.inputs[0] is not None:
+            lengths = shapes[str(node.inputs[0].name)]
+            total += transpose_ns(lengths, attribute(node, "perm", tuple(range(len(lengths)))[::-1]))
+    return total
 
 
 def _write(
@@ -139,7 +153,7 @@ def _write(
         editor.supplant(anchor.outputs[0], value)
 
 
-def _digits(chain: list[ir.Node], shapes: Shapes) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+def read_chain(chain: list[ir.Node], shapes: Shapes) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
     """Lengths of the digits of a position in the source, and in which order the chain leaves them."""
     shape = shapes.get(str(chain[0].inputs[0].name)) if chain[0].inputs[0] is not None else None
     if shape is None or not 0 < np.prod(shape) <= _LARGEST:

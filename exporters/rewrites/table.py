@@ -20,6 +20,7 @@ from edgehybrid.exporters.rewrites.merge_layout import MergeLayout
 from edgehybrid.exporters.rewrites.protocol import Pass, Probes
 from edgehybrid.exporters.rewrites.remove_noops import RemoveNoops
 from edgehybrid.exporters.rewrites.sink_transpose import SinkTranspose
+from edgehybrid.exporters.rewrites.split_transpose import SplitTranspose
 from edgehybrid.exporters.rewrites.static_shapes import StaticShapes
 from edgehybrid.exporters.rewrites.sum_before_norm import SumBeforeNorm
 from edgehybrid.exporters.rewrites.unflatten_products import UnflattenProducts
@@ -42,6 +43,7 @@ PASSES: Mapping[str, type[Pass]] = MappingProxyType(
             SinkTranspose,
             CancelPairs,
             MergeLayout,
+            SplitTranspose,
             SumBeforeNorm,
         )
     }
