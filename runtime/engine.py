@@ -118,7 +118,7 @@ class Engine:
         """
         plan = self._activator.plan
         started = _now()
-        outputs, depth = plan.run(feeds)
+        outputs, depth, confidence, _ = plan.trace(feeds)
         ended = _now()
         latency_s = ended - started
         point = plan.point.name
@@ -126,7 +126,7 @@ class Engine:
         notes.append((ended, point, depth, latency_s))
         if len(notes) > _MANY_NOTES:
             self._count_early()
-        return Result(outputs, point, depth, None, latency_s * 1e3)
+        return Result(outputs, point, depth, confidence, latency_s * 1e3)
 
     def __call__(self, value: Array) -> Result:
         """Run one input of a model that has a single input.

@@ -54,6 +54,6 @@ def _check(bundle: Bundle, stage: StageInfo, variant: VariantInfo) -> VariantChe
         stage=stage.name,
         variant=variant.name,
         backend=variant.backend,
-        points=tuple(p.name for p in bundle.points if p.variants[stage.name] == variant.name),
+        points=tuple(p.name for p in bundle.points if p.variants.get(stage.name) == variant.name),
         problem=problem,
     )

@@ -5,6 +5,7 @@ from edgehybrid.testing.bundles import make_bundle, make_point
 from edgehybrid.testing.capture import record
 from edgehybrid.testing.device_tree import DeviceTree
 from edgehybrid.testing.recording import Player, Recording
+from edgehybrid.testing.staged import make_staged_bundle, staged_input
 
 __all__ = [
     "Behaviour",
@@ -15,5 +16,7 @@ __all__ = [
     "Recording",
     "make_bundle",
     "make_point",
+    "make_staged_bundle",
     "record",
+    "staged_input",
 ]

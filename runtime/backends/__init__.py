@@ -2,7 +2,7 @@
 
 from edgehybrid.runtime.backends.feeds import check_feeds
 from edgehybrid.runtime.backends.onnx import OnnxBackend
-from edgehybrid.runtime.backends.protocol import Array, Backend, LoadRequest, Session
+from edgehybrid.runtime.backends.protocol import Array, Backend, Bindable, Bound, LoadRequest, Session
 from edgehybrid.runtime.backends.registry import BACKENDS, make_backend
 from edgehybrid.runtime.backends.survey import BackendReport, survey_backends
 
@@ -11,6 +11,8 @@ __all__ = [
     "Array",
     "Backend",
     "BackendReport",
+    "Bindable",
+    "Bound",
     "LoadRequest",
     "OnnxBackend",
     "Session",

@@ -24,26 +24,39 @@ MAX_SHAPES = 8
 Shapes = tuple[tuple[int, ...], ...]
 
 
-class _Binding:
-    """Buffers for one signature of input shapes."""
+class Binding:
+    """Memory for one signature of input shapes, and the run that is tied to it."""
 
-    __slots__ = ("inputs", "io", "keep", "outputs")
+    __slots__ = ("_execute", "_label", "inputs", "io", "keep", "outputs")
 
-    def __init__(self, io: Any) -> None:
-        self.io = io
+    def __init__(self, session: Any, label: str) -> None:
+        self.io = session.io_binding()
+        self._execute, self._label = session.run_with_iobinding, label
         self.inputs: list[tuple[str, tuple[int, ...], np.dtype[Any], Array]] = []
-        self.outputs: list[tuple[str, Array]] = []
+        self.outputs: dict[str, Array] = {}
         self.keep: list[Any] = []  # OrtValues: they own the link between buffer and binding
 
-    def bind_input(self, spec: TensorSpec, shape: tuple[int, ...]) -> None:
-        buffer = np.zeros(shape, spec.dtype)
-        self.io.bind_ortvalue_input(spec.name, self._value(buffer))
-        self.inputs.append((spec.name, shape, buffer.dtype, buffer))
+    def run(self) -> None:
+        """Run on what the input arrays hold now.
+
+        Raises:
+            BackendError: ONNX Runtime failed.
+        """
+        try:
+            self._execute(self.io)
+        except ORT_ERRORS as error:
+            raise run_error(error, self._label) from error
+
+    def bind_input(self, name: str, buffer: Array) -> None:
+        """Read the input ``name`` from ``buffer``."""
+        self.io.bind_ortvalue_input(name, self._value(buffer))
+        self.inputs.append((name, buffer.shape, buffer.dtype, buffer))
 
     def bind_output(self, spec: TensorSpec, shape: tuple[int, ...]) -> None:
+        """Write an output into a new buffer."""
         buffer = np.zeros(shape, spec.dtype)
         self.io.bind_ortvalue_output(spec.name, self._value(buffer))
-        self.outputs.append((spec.name, buffer))
+        self.outputs[spec.name] = buffer
 
     def _value(self, buffer: Array) -> Any:
         value = ort.OrtValue.ortvalue_from_numpy(buffer)  # on the CPU it shares the buffer's memory
@@ -61,8 +74,8 @@ class OnnxSession:
         self._execute = session.run_with_iobinding
         self._inputs, self._outputs, self._label = inputs, outputs, label
         self._count = len(inputs)
-        self._free: deque[_Binding] = deque()  # of the shapes that ran last
-        self._pools: dict[Shapes, deque[_Binding] | None] = {}  # None: these shapes cannot be bound
+        self._free: deque[Binding] = deque()  # of the shapes that ran last
+        self._pools: dict[Shapes, deque[Binding] | None] = {}  # None: these shapes cannot be bound
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
@@ -95,13 +108,32 @@ class OnnxSession:
             if len(feeds) != self._count:
                 return self._run_any(feeds)
             self._execute(binding.io)
-            return {name: buffer.copy() for name, buffer in binding.outputs}
+            return {name: buffer.copy() for name, buffer in binding.outputs.items()}
         except (LookupError, AttributeError, TypeError):  # not a mapping of arrays: let the check say what it is
             return self._run_any(feeds)
         except ORT_ERRORS as error:
             raise run_error(error, self._label) from error
         finally:
             free.append(binding)
+
+    def bind(self, inputs: Mapping[str, Array], /) -> Binding | None:
+        """Tie a run to these very arrays, which must be contiguous; what it returns holds the arrays of the outputs.
+
+        Returns:
+            ``None`` where the shapes of the inputs do not tell those of the outputs.
+
+        Raises:
+            DataError: An input is missing, unknown, or has a wrong dtype or shape.
+            BackendError: ONNX Runtime refuses it.
+        """
+        check_feeds(self._inputs, inputs)
+        shapes = self._output_shapes(tuple(inputs[spec.name].shape for spec in self._inputs))
+        if shapes is None:
+            return None
+        try:
+            return self._bind_to(inputs, shapes)
+        except ORT_ERRORS as error:
+            raise run_error(error, self._label) from error
 
     def _run_any(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Check thoroughly, then run with a binding for these shapes, or unbound."""
@@ -123,11 +155,11 @@ class OnnxSession:
         self._free = pool
         return outputs
 
-    def _run_bound(self, binding: _Binding, feeds: Mapping[str, Array]) -> dict[str, Array]:
+    def _run_bound(self, binding: Binding, feeds: Mapping[str, Array]) -> dict[str, Array]:
         for name, _, _, buffer in binding.inputs:
             buffer[...] = feeds[name]
         self._execute(binding.io)
-        return {name: buffer.copy() for name, buffer in binding.outputs}
+        return {name: buffer.copy() for name, buffer in binding.outputs.items()}
 
     def _run_unbound(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         try:
@@ -136,13 +168,13 @@ class OnnxSession:
             raise run_error(error, self._label) from error
         return {spec.name: value for spec, value in zip(self._outputs, results, strict=True)}
 
-    def _pool(self, shapes: Shapes) -> deque[_Binding] | None:
+    def _pool(self, shapes: Shapes) -> deque[Binding] | None:
         """Return the free list for ``shapes``; ``None`` when they run unbound."""
         if shapes in self._pools:
             return self._pools[shapes]
         if len(self._pools) >= MAX_SHAPES:
             return None
-        pool: deque[_Binding] | None = deque() if self._output_shapes(shapes) else None
+        pool: deque[Binding] | None = deque() if self._output_shapes(shapes) else None
         return self._pools.setdefault(shapes, pool)
 
     def _output_shapes(self, shapes: Shapes) -> Shapes | None:
@@ -157,10 +189,14 @@ class OnnxSession:
         plain = all(spec.dtype != "object" for spec in (*self._inputs, *self._outputs))
         return tuple(resolved) if known and plain else None
 
-    def _bind(self, shapes: Shapes) -> _Binding:
-        binding = _Binding(self._session.io_binding())
-        for spec, shape in zip(self._inputs, shapes, strict=True):
-            binding.bind_input(spec, shape)
-        for spec, shape in zip(self._outputs, self._output_shapes(shapes) or (), strict=True):
+    def _bind(self, shapes: Shapes) -> Binding:
+        buffers = {spec.name: np.zeros(shape, spec.dtype) for spec, shape in zip(self._inputs, shapes, strict=True)}
+        return self._bind_to(buffers, self._output_shapes(shapes) or ())
+
+    def _bind_to(self, inputs: Mapping[str, Array], shapes: Shapes) -> Binding:
+        binding = Binding(self._session, self._label)
+        for spec in self._inputs:
+            binding.bind_input(spec.name, inputs[spec.name])
+        for spec, shape in zip(self._outputs, shapes, strict=True):
             binding.bind_output(spec, shape)
         return binding

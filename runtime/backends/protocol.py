@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from numpy.typing import NDArray
 
@@ -39,6 +39,28 @@ class Session(Protocol):
 
     def run(self, feeds: Mapping[str, Array], /) -> dict[str, Array]:
         """Run one batch; the arrays returned belong to the caller."""
+        ...
+
+
+class Bound(Protocol):
+    """A run tied to its memory: it reads the arrays that it was bound to and writes those that it holds."""
+
+    @property
+    def outputs(self) -> Mapping[str, Array]:
+        """Where ``run`` leaves its results: the same arrays each time."""
+        ...
+
+    def run(self) -> None:
+        """Run once, on what the bound inputs hold now. Not for several threads at once."""
+        ...
+
+
+@runtime_checkable
+class Bindable(Protocol):
+    """A session that can also work in place, so that one stage writes where the next one reads."""
+
+    def bind(self, inputs: Mapping[str, Array], /) -> Bound | None:
+        """Tie a run to these very arrays; ``None`` where their shapes do not tell those of the outputs."""
         ...
 
 

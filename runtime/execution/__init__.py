@@ -1,13 +1,18 @@
 """Plans and their activation: what runs, and how the next one takes its place."""
 
 from edgehybrid.runtime.execution.activation import Activator, Request, Switch
+from edgehybrid.runtime.execution.dial import Dial, Setting
+from edgehybrid.runtime.execution.frames import LoadedStage
 from edgehybrid.runtime.execution.goldens import Goldens
 from edgehybrid.runtime.execution.ledger import LatencyStats, Ledger, Note
 from edgehybrid.runtime.execution.loading import load_plan, self_test
-from edgehybrid.runtime.execution.plan import LoadedStage, Plan
+from edgehybrid.runtime.execution.losses import exit_losses
+from edgehybrid.runtime.execution.plan import Plan
+from edgehybrid.runtime.execution.traces import Seen, Trace
 
 __all__ = [
     "Activator",
+    "Dial",
     "Goldens",
     "LatencyStats",
     "Ledger",
@@ -15,7 +20,11 @@ __all__ = [
     "Note",
     "Plan",
     "Request",
+    "Seen",
+    "Setting",
     "Switch",
+    "Trace",
+    "exit_losses",
     "load_plan",
     "self_test",
 ]

@@ -19,9 +19,10 @@ class Goldens:
         self._kept: dict[str, Mapping[str, Array]] = {}
         self._room = KEEP_BYTES
 
-    def inputs(self, stage: StageInfo) -> Mapping[str, Array]:
-        """Golden inputs of ``stage``; not to be written to."""
-        return self._find(stage.golden_file, lambda: self._bundle.golden_inputs(stage))
+    def inputs(self, stage: StageInfo, variant: VariantInfo) -> Mapping[str, Array]:
+        """Golden inputs of ``variant`` of ``stage``; not to be written to."""
+        name = variant.golden_inputs_file or stage.golden_file
+        return self._find(name, lambda: self._bundle.golden_inputs(stage, variant))
 
     def outputs(self, variant: VariantInfo) -> Mapping[str, Array]:
         """Golden outputs of ``variant``; not to be written to."""

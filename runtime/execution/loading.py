@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 
-from edgehybrid.bundle import Bundle, StageInfo, VariantInfo
-from edgehybrid.errors import BackendError
+from edgehybrid.bundle import Bundle, ExitInfo, StageInfo, VariantInfo
+from edgehybrid.errors import BackendError, DataError
 from edgehybrid.points import OperatingPoint
 from edgehybrid.profiles import ExecutionPolicy
 from edgehybrid.runtime.backends import Array, Backend, LoadRequest, Session
+from edgehybrid.runtime.execution.dial import Dial
+from edgehybrid.runtime.execution.frames import LoadedStage
 from edgehybrid.runtime.execution.goldens import Goldens
-from edgehybrid.runtime.execution.plan import LoadedStage, Plan
+from edgehybrid.runtime.execution.plan import Plan
+from edgehybrid.tensors import TensorSpec
 
 WARM_UP_RUNS = 2
 """Runs before the self-test counts: memory is allocated and bound in the first."""
@@ -26,8 +30,9 @@ def load_plan(
     execution: ExecutionPolicy,
     find_backend: FindBackend,
     goldens: Goldens | None = None,
+    dial: Dial | None = None,
 ) -> Plan:
-    """Load every stage of ``point``, warm it up and replay its golden vectors.
+    """Load the stages that ``point`` uses, warm each up and replay its golden vectors, then run them as a chain.
 
     Args:
         bundle: Where the point comes from.
@@ -35,17 +40,19 @@ def load_plan(
         execution: Spinning and the ceiling for threads.
         find_backend: Back end by its key.
         goldens: Where golden vectors are kept from one switch to the next; without, they are read.
+        dial: Moves the thresholds of exits; without, they keep the point's own promise and audit nothing.
 
     Raises:
-        BackendError: A stage does not load, or its outputs differ from the golden ones by more than the bundle allows.
+        BackendError: A stage does not load, its outputs differ from the golden ones by more than the bundle allows, or
+            the next stage does not take them.
         ModelError: A model file cannot be used here.
         BundleError: A golden file is damaged.
     """
     goldens = Goldens(bundle) if goldens is None else goldens
     threads = min(point.threads, execution.max_threads or point.threads)
     stages = []
-    for info in bundle.stages:
-        variant = bundle.variant(info.name, point.variants[info.name])
+    for stage, name in point.variants.items():
+        info, variant = bundle.stage(stage), bundle.variant(stage, name)
         request = LoadRequest(
             model_file=bundle.model_path(variant),
             weights_dir=bundle.weights_dir(variant),
@@ -54,11 +61,59 @@ def load_plan(
         )
         session = find_backend(variant.backend).load(request)
         self_test(goldens, info, variant, session)
-        stages.append(LoadedStage(name=info.name, session=session))
+        stages.append(LoadedStage(name=stage, session=session, exit=_exit(info, point, session)))
     model = bundle.doc.model
-    return Plan(
-        point=point, stages=tuple(stages), inputs=model.inputs, outputs=tuple(spec.name for spec in model.outputs)
+    plan = Plan(
+        point=point,
+        stages=tuple(stages),
+        inputs=model.inputs,
+        outputs=tuple(spec.name for spec in model.outputs),
+        dial=Dial() if dial is None else dial,
     )
+    if len(stages) > 1:
+        _warm_chain(plan, bundle, goldens)
+    return plan
+
+
+def _exit(info: StageInfo, point: OperatingPoint, session: Session) -> ExitInfo | None:
+    """Return the exit after a stage if ``point`` uses it; refuse one whose tensors the stage does not give."""
+    if info.name not in point.exits or info.exit is None:
+        return None
+    given = {spec.name for spec in session.outputs}
+    if lost := {info.exit.confidence, *info.exit.outputs.values()} - given:
+        raise BackendError(
+            f"Stage {info.name!r} does not give {', '.join(sorted(lost))}, which its exit needs.",
+            "Use another point, or export again.",
+        )
+    return info.exit
+
+
+def _warm_chain(plan: Plan, bundle: Bundle, goldens: Goldens) -> None:
+    """Run the whole chain, so that its memory is there, and that stages which do not fit together never serve.
+
+    Raises:
+        BackendError: A stage does not take what those before it give.
+    """
+    feeds: dict[str, Array] = {}
+    for stage, name in plan.point.variants.items():
+        feeds = {**goldens.inputs(bundle.stage(stage), bundle.variant(stage, name)), **feeds}
+    if any(spec.name not in feeds for spec in plan.inputs):
+        return  # an input that only a later stage reads, under another name: nothing to run it on
+    whole = replace(plan, dial=Dial(None))
+    first = {spec.name: _first_row(feeds[spec.name], spec) for spec in plan.inputs}
+    try:
+        for each in (plan, whole):
+            for _ in range(WARM_UP_RUNS):
+                each.run(first)
+    except (DataError, KeyError) as error:
+        raise BackendError(
+            f"The stages of point {plan.point.name!r} do not fit together: {error}",
+            "Use another point, or export again.",
+        ) from error
+
+
+def _first_row(array: Array, spec: TensorSpec) -> Array:
+    return array[:1] if spec.shape and isinstance(spec.shape[0], str) else array
 
 
 def self_test(goldens: Goldens, stage: StageInfo, variant: VariantInfo, session: Session) -> None:
@@ -67,7 +122,7 @@ def self_test(goldens: Goldens, stage: StageInfo, variant: VariantInfo, session:
     Raises:
         BackendError: Names the tensor and the difference.
     """
-    feeds = goldens.inputs(stage)
+    feeds = goldens.inputs(stage, variant)
     for _ in range(WARM_UP_RUNS):
         outputs = session.run(feeds)
     where = f"Variant {variant.name!r} of stage {stage.name!r}"

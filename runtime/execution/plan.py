@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edgehybrid.errors import BackendError
 from edgehybrid.points import OperatingPoint
-from edgehybrid.runtime.backends import Array, Session, check_feeds
+from edgehybrid.runtime.backends import Array
+from edgehybrid.runtime.execution.chain import Chain
+from edgehybrid.runtime.execution.dial import Dial
+from edgehybrid.runtime.execution.frames import LoadedStage
+from edgehybrid.runtime.execution.traces import Trace
 from edgehybrid.tensors import TensorSpec
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadedStage:
-    """A stage in the variant that the point chose."""
-
-    name: str
-    session: Session
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, weakref_slot=True)
@@ -28,31 +24,40 @@ class Plan:
         stages: Its stages, in the order in which they run.
         inputs: What ``run`` needs.
         outputs: Names of the tensors that the model returns.
+        dial: Moves the thresholds of its exits.
     """
 
     point: OperatingPoint
     stages: tuple[LoadedStage, ...]
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[str, ...]
+    dial: Dial = field(default_factory=Dial)
+    _chain: Chain | None = field(init=False, default=None)
 
-    def run(self, feeds: Mapping[str, Array]) -> tuple[dict[str, Array], int]:
-        """Run the stages on ``feeds``.
+    def __post_init__(self) -> None:
+        if len(self.stages) > 1:
+            chain = Chain(self.point, self.stages, self.inputs, self.outputs, self.dial)
+            object.__setattr__(self, "_chain", chain)
+
+    def run(self, feeds: Mapping[str, Array]) -> tuple[dict[str, Array], int, float | None]:
+        """Run the stages on ``feeds``, until an exit is sure enough.
 
         Returns:
-            The model's outputs, and the depth: how many stages ran.
+            The model's outputs; the depth: how many stages ran; and the confidence of the exit that answered, 0 to 1,
+            ``None`` where no exit did. Of a batch whose rows left at different exits, the deepest and the least sure.
 
         Raises:
             DataError: The feeds do not fit.
             BackendError: A stage failed.
         """
-        stages = self.stages
-        if len(stages) == 1:  # nothing to carry from stage to stage: the session checks and returns all
-            return stages[0].session.run(feeds), 1
-        check_feeds(self.inputs, feeds)
-        values = dict(feeds)
-        for stage in stages:
-            values |= stage.session.run({spec.name: values[spec.name] for spec in stage.session.inputs})
-        return {name: values[name] for name in self.outputs}, len(stages)
+        return self.trace(feeds)[:3]
+
+    def trace(self, feeds: Mapping[str, Array]) -> Trace:
+        """Run as ``run`` does, and tell what the exits saw; what they see is for ``ExitWatch``."""
+        chain = self._chain
+        if chain is None:  # nothing to carry from stage to stage: the session checks and returns all
+            return self.stages[0].session.run(feeds), 1, None, None
+        return chain.run(feeds)
 
 
 class ClosedPlan(Plan):
@@ -60,6 +65,6 @@ class ClosedPlan(Plan):
 
     __slots__ = ()
 
-    def run(self, feeds: Mapping[str, Array]) -> tuple[dict[str, Array], int]:  # noqa: ARG002  # a plan's signature
+    def trace(self, feeds: Mapping[str, Array]) -> Trace:  # noqa: ARG002  # a plan's signature
         """Refuse: there is nothing to run any more."""
         raise BackendError("The engine is closed.", "Run inputs inside its `with` block, or open a new engine.")

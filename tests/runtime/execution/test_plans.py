@@ -34,7 +34,7 @@ def plan_of(bundle: Bundle, name: str, backend: FakeBackend | None = None, polic
 def test_a_plan_runs_its_point(marks_bundle: Bundle, marks: dict[str, float]) -> None:
     """Every point loads, passes its self-test and gives its own outputs at depth one."""
     for name, mark in marks.items():
-        outputs, depth = plan_of(marks_bundle, name).run({"x": X})
+        outputs, depth, _ = plan_of(marks_bundle, name).run({"x": X})
         np.testing.assert_array_equal(X + mark, outputs["y"])
         assert 1 == depth
 
@@ -129,7 +129,7 @@ def chained(bundle: Bundle) -> Plan:
 
 def test_stages_pass_on_what_the_next_needs(marks_bundle: Bundle) -> None:
     """Stages run in order, each with its own inputs; the model's outputs come back, and the depth is told."""
-    outputs, depth = chained(marks_bundle).run({"x": X})
+    outputs, depth, _ = chained(marks_bundle).run({"x": X})
     assert (["y"], 2) == (list(outputs), depth)
     np.testing.assert_array_equal((X + 1) * 10 + X, outputs["y"])
 
