@@ -1,22 +1,26 @@
 """Write the variants of a stage as ONNX files that share their weights.
 
-Every tensor of at least 1 KiB goes to one ``weights.bin``, each distinct tensor once, whichever variants use it.
+Every tensor of at least 1 KiB goes to one ``weights.bin``, each distinct tensor once, whichever variants use it. The
+reference stays as the user gave it. The others lose what nobody reads at run time, and a tensor of theirs that is
+made of what is stored already is not stored again: its file computes it when it is loaded.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import onnx
 
+from edgehybrid.exporters.formats.derive import derivable, insert
+from edgehybrid.exporters.formats.lean import strip_notes
+from edgehybrid.exporters.formats.store import Store, refer, tensor_array, tensor_bytes
+from edgehybrid.exporters.formats.trees import compact_trees
 from edgehybrid.exporters.model import Graph
+from edgehybrid.points import REFERENCE
 
-WEIGHTS_FILE = "weights.bin"
 MODEL_FILE = "model.onnx"
 INLINE_BELOW = 1024  # bytes; a smaller tensor costs more to describe than to repeat
-_ALIGN, _ALIGN_LARGE, _LARGE = 64, 4096, 65536
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,50 +36,44 @@ class Packed:
 
 
 def pack(graphs: Mapping[str, Graph]) -> Packed:
-    """Move the weights of ``graphs`` (variant name to graph) into one shared file; equal tensors are stored once."""
-    store = _Store()
+    """Move the weights of ``graphs`` (variant name to graph) into one shared file; equal tensors are stored once.
+
+    The variant called ``fp32`` is the reference: nothing of it is left out or rewritten.
+    """
+    store = Store()
     models, sizes = {}, {}
-    for name, graph in graphs.items():
+    for name in sorted(graphs, key=lambda name: name != REFERENCE):  # the user's own tensors come first
         proto = onnx.ModelProto()
-        proto.CopyFrom(graph.proto)
-        own = {store.put(tensor) for tensor in proto.graph.initializer if len(tensor_bytes(tensor)) >= INLINE_BELOW}
+        proto.CopyFrom(graphs[name].proto)
+        if name != REFERENCE:
+            compact_trees(proto)
+            strip_notes(proto)
+        sizes[name] = _size_apart(proto)
+        _move_weights(proto, store, derive=name != REFERENCE)
         models[name] = proto.SerializeToString(deterministic=True)
-        sizes[name] = len(models[name]) + sum(length for _, length in own)
     return Packed(models=models, weights=bytes(store.data), size_bytes=sizes)
 
 
-def tensor_bytes(tensor: onnx.TensorProto) -> bytes:
-    """Content of a tensor in the layout of external data: little endian, without gaps."""
-    if tensor.HasField("raw_data"):
-        return bytes(tensor.raw_data)
-    if tensor.data_type == onnx.TensorProto.STRING:
-        return b""
-    copy = onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor), tensor.name)
-    return bytes(copy.raw_data)
+def _size_apart(proto: onnx.ModelProto) -> int:
+    alone = onnx.ModelProto()
+    alone.CopyFrom(proto)
+    own = _move_weights(alone, Store(), derive=False)
+    return len(alone.SerializeToString(deterministic=True)) + own
 
 
-class _Store:
-    """Bytes that grow; remembers where it has put what."""
-
-    def __init__(self) -> None:
-        self.data = bytearray()
-        self._places: dict[tuple[int, bytes], int] = {}
-
-    def put(self, tensor: onnx.TensorProto) -> tuple[int, int]:
-        """Make ``tensor`` external; returns its offset and length."""
-        content = tensor_bytes(tensor)
-        key = (len(content), hashlib.sha256(content).digest())
-        if key not in self._places:
-            align = _ALIGN_LARGE if len(content) >= _LARGE else _ALIGN
-            self.data.extend(bytes(-len(self.data) % align))
-            self._places[key] = len(self.data)
-            self.data.extend(content)
-        offset = self._places[key]
-        name, dtype, dims = tensor.name, tensor.data_type, list(tensor.dims)
-        tensor.Clear()
-        tensor.name, tensor.data_type = name, dtype
-        tensor.dims.extend(dims)
-        tensor.data_location = onnx.TensorProto.EXTERNAL
-        for entry, value in (("location", WEIGHTS_FILE), ("offset", str(offset)), ("length", str(len(content)))):
-            tensor.external_data.add(key=entry, value=value)
-        return offset, len(content)
+def _move_weights(proto: onnx.ModelProto, store: Store, *, derive: bool) -> int:
+    """Make the large tensors of ``proto`` external or derived; return the bytes of the distinct external ones."""
+    contents = {tensor.name: tensor_bytes(tensor) for tensor in proto.graph.initializer}
+    large = [tensor for tensor in proto.graph.initializer if len(contents[tensor.name]) >= INLINE_BELOW]
+    arrays = {tensor.name: tensor_array(tensor, contents[tensor.name]) for tensor in large}
+    made = derivable(proto, arrays, store) if derive else {}
+    own = set()
+    for tensor in large:
+        if tensor.name in made:
+            continue
+        content = contents[tensor.name]
+        offset = store.put(content, arrays[tensor.name])
+        refer(tensor, tensor.data_type, tuple(tensor.dims), offset, len(content))
+        own.add((offset, len(content)))
+    insert(proto, made)
+    return sum(length for _, length in own)
