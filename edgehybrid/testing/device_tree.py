@@ -10,6 +10,7 @@ from pathlib import Path
 
 from edgehybrid.errors import OutputError, RequestError
 from edgehybrid.testing import device_files as content
+from edgehybrid.testing import sensor_files as sensors
 from edgehybrid.testing.device_files import Family, Files
 
 _PARTS: Mapping[str, tuple[str, ...]] = {
@@ -21,6 +22,8 @@ _PARTS: Mapping[str, tuple[str, ...]] = {
     "stat": ("proc/stat",),
     "throttled": (content.THROTTLE_NODE, content.THROTTLE_NODE_PI5),
     "model": ("proc/device-tree",),
+    "rails": ("sys/class/hwmon", "sys/bus/iio"),
+    "accelerator": ("dev", "sys/class/apex", "sys/class/devfreq"),
     "quota": ("sys/fs/cgroup", "proc/self/cgroup"),
 }
 
@@ -49,7 +52,7 @@ class DeviceTree:
     """A fake ``/proc`` and ``/sys`` under a folder, to be given to ``Telemetry(root=...)``.
 
     Each method writes the files of one sensor and returns the tree, so that calls chain. Ready boards:
-    `pi4_ups`, `pi5`, `zero2w`, `laptop`, `container`.
+    `pi4_ups`, `pi4_hat`, `pi5`, `zero2w`, `jetson_orin_nano`, `jetson_nano`, `orange_pi_5`, `laptop`, `container`.
 
     Args:
         path: Folder of the tree; made when it is absent.
@@ -75,6 +78,42 @@ class DeviceTree:
         tree = cls(path).model("Raspberry Pi 5 Model B Rev 1.0")
         tree._node = content.THROTTLE_NODE_PI5
         return tree._board(4, 1500, 2400, 7000, 8000).temperature(48.2).throttled(0)
+
+    @classmethod
+    def pi4_hat(cls, path: str | os.PathLike[str]) -> DeviceTree:
+        """Make a Raspberry Pi 4B on a HAT with two cells that shows only an INA219 on their wire; a Coral on USB."""
+        tree = cls(path).model("Raspberry Pi 4 Model B Rev 1.4")
+        tree._files(sensors.ina_files(7.6, -0.82))
+        usb = "sys/bus/usb/devices/2-1"
+        tree.write(f"{usb}/idVendor", "18d1\n").write(f"{usb}/idProduct", "9302\n")
+        return tree._board(4, 1500, 1800, 3500, 3000).temperature(58.4).throttled(0)
+
+    @classmethod
+    def jetson_orin_nano(cls, path: str | os.PathLike[str]) -> DeviceTree:
+        """Make a Jetson Orin Nano with JetPack 5: an INA3221 with the whole module on its first rail."""
+        tree = cls(path).model("NVIDIA Jetson Orin Nano Developer Kit")
+        rails = (("VDD_IN", 4.92, 1.25), ("VDD_CPU_GPU_CV", 4.91, 0.42), ("VDD_SOC", 4.91, 0.31))
+        tree._files(sensors.ina3221_files(rails))._files(sensors.jetson_gpu_files(37.5, 624.75, 47.1))
+        tree.write("sys/class/hwmon/hwmon2/name", "soctherm_oc\n").write("sys/class/hwmon/hwmon2/oc1_event_cnt", "0\n")
+        return tree._board(6, 1510, 1510, 5200, 7620).temperature(48.3)
+
+    @classmethod
+    def jetson_nano(cls, path: str | os.PathLike[str]) -> DeviceTree:
+        """Make a Jetson Nano with JetPack 4: rails under iio, the total named ``POM_5V_IN``."""
+        tree = cls(path).model("NVIDIA Jetson Nano Developer Kit")
+        rails = (("POM_5V_IN", 4.3), ("POM_5V_GPU", 1.1), ("POM_5V_CPU", 0.9))
+        tree._files(sensors.iio_files(rails))
+        tree._files(sensors.jetson_gpu_files(99.0, 921.6, 43.5, node="57000000.gpu"))
+        return tree._board(4, 1479, 1479, 2100, 3956).temperature(45.0, kind="CPU-therm")
+
+    @classmethod
+    def orange_pi_5(cls, path: str | os.PathLike[str]) -> DeviceTree:
+        """Make an Orange Pi 5 (RK3588S): zones by cluster, two kinds of core, an NPU, no firmware bits, no battery."""
+        tree = cls(path).model("Orange Pi 5")
+        for zone, kind in enumerate(("soc", "bigcore0", "bigcore1", "littlecore", "center")):
+            tree.temperature(51.0 + zone / 2, zone=zone, kind=f"{kind}-thermal")
+        tree._files(sensors.rknpu_files(37, 800, 52.7))._board(8, 1800, 1800, 6000, 7900)
+        return tree._files(content.clock_files(1416, cap_mhz=2400, max_mhz=2400, policy=4))
 
     @classmethod
     def zero2w(cls, path: str | os.PathLike[str]) -> DeviceTree:
@@ -167,6 +206,22 @@ class DeviceTree:
     def throttled(self, bits: int) -> DeviceTree:
         """Set the bits of the Raspberry Pi firmware."""
         return self._files(content.throttle_files(bits, node=self._node))
+
+    def ina(self, volts: float, amps: float, *, chip: str = "ina219", index: int = 0) -> DeviceTree:
+        """Write an INA219 or INA226; see `sensor_files.ina_files`."""
+        return self._files(sensors.ina_files(volts, amps, chip=chip, index=index))
+
+    def pmic(self, core_w: float, others_w: float) -> DeviceTree:
+        """Write what the power controller of a Raspberry Pi 5 says."""
+        return self._files(sensors.pmic_files(core_w, others_w))
+
+    def coral(self, celsius: float) -> DeviceTree:
+        """Write a Coral on PCIe."""
+        return self._files(sensors.coral_files(celsius))
+
+    def hailo(self, *, node: bool = True) -> DeviceTree:
+        """Write a Hailo-8, with or without its driver."""
+        return self._files(sensors.hailo_files(node=node))
 
     def model(self, name: str) -> DeviceTree:
         """Set the model name of the board."""

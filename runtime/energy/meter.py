@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from edgehybrid.runtime.energy.model import EnergyModel
 from edgehybrid.runtime.energy.sensor import Sensor
-from edgehybrid.runtime.energy.values import Joules
+from edgehybrid.runtime.energy.values import Joules, Watts
 from edgehybrid.runtime.telemetry import Snapshot
 from edgehybrid.units import wh_to_j
 
@@ -73,7 +73,7 @@ class Meter:
         busy = None if now.cpu_load_pct is None else cores * now.cpu_load_pct / 100
         sensor, power = self.sensor.add_span(last, now, busy)
         if power is not None and busy is not None:
-            model = self.model.seen(power.value, busy_cores=busy, error_w=power.uncertainty)
+            model = self.model if _old(now, "cpu_load_pct") else self._taught(last, power, busy)
             return replace(self, sensor=sensor, model=model, anchor=None)
         anchor = self.anchor
         if _drop_j(last, now) is None or busy is None or last.battery_wh is None or now.battery_wh is None:
@@ -94,6 +94,12 @@ class Meter:
         error = _UNEVEN * wh_to_j(abs(last.battery_wh - now.battery_wh)) / since + _LOAD_ERROR * watts
         model = self.model.seen(watts, busy_cores=anchor.cpu_s / since, error_w=error)
         return replace(self, sensor=sensor, model=model, anchor=fresh)
+
+    def _taught(self, last: Snapshot, power: Watts, busy: float) -> EnergyModel:
+        """Correct the model; while the load changes, sensor and load may speak of different moments."""
+        before = busy if last.cpu_load_pct is None else self.model.device.cpu.cores * last.cpu_load_pct / 100
+        change = abs(self.model.watts(busy).value - self.model.watts(before).value)
+        return self.model.seen(power.value, busy_cores=busy, error_w=power.uncertainty + change)
 
     def _drained(self, last: Snapshot, now: Snapshot) -> Meter:
         drop = _drop_j(last, now)
@@ -136,6 +142,10 @@ class Meter:
         """Energy of the inferences by the surest method, which it names."""
         ways = (self.by_model, self.by_gauge, self.by_sensor)
         return min((j for j in ways if j is not None), key=lambda j: j.uncertainty)
+
+
+def _old(now: Snapshot, name: str) -> bool:
+    return name in now.readings and now.readings[name].trust == "stale"
 
 
 def _drop_j(last: Snapshot, now: Snapshot) -> float | None:

@@ -126,9 +126,10 @@ def _still(before: Still | None, reading: Reading | None, load: float | None, at
         return None
     if before is None or before.value != reading.value or reading.value == 0.0:
         return Still(value=reading.value, since_s=at_s, least_pct=load, most_pct=load)
-    return replace(
-        before, count=before.count + 1, least_pct=min(before.least_pct, load), most_pct=max(before.most_pct, load)
-    )
+    least, most = min(before.least_pct, load), max(before.most_pct, load)
+    if at_s - before.since_s < 3 * _SMOOTH_S:  # the smoothed load still follows what moved the value last
+        least = most = load
+    return replace(before, count=before.count + 1, least_pct=least, most_pct=most)
 
 
 def _frozen(still: Still, at_s: float) -> bool:

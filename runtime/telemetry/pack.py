@@ -27,7 +27,7 @@ _ACCURACY = 0.03
 
 def cells(volts: float) -> int | None:
     """Cells in series; ``None`` for volts that no pack of one or two cells has."""
-    return next((n for n in (1, 2) if 2.5 * n <= volts <= 4.35 * n), None)
+    return 1 if 2.5 <= volts <= 4.35 else 2 if 5.6 <= volts <= 8.7 else None
 
 
 def rest_percent(volts: float) -> float:
@@ -55,6 +55,7 @@ class Pack:
     pack_wh: float | None = None
     name: str = "battery wire"
     fields: tuple[str, ...] = ("battery_pct", "battery_wh", "battery_w", "on_mains")
+    _wire: tuple[str, str] | None = None
     _rest: float | None = None  # volts of a cell, smoothed
     _at_s: float = 0.0
     _step: float | None = None  # charge in steps, for the slope
@@ -66,11 +67,14 @@ class Pack:
 
     def read(self, at_s: float) -> Mapping[str, Reading]:
         """Read the wire of the battery."""
-        rail = next((r for r in self.rails.read(at_s) if scope(r)[0] == "battery"), None)
+        rails = self.rails.read(at_s)
+        wire = next((r for r in rails if scope(r)[0] == "battery"), None)
+        rail = wire or next((r for r in rails if (r.path, r.label) == self._wire), None)  # it may have become empty
         if rail is None:
             return dict.fromkeys(self.fields, missing("/sys/class/hwmon", "no chip on a battery's wire"))
         if rail.volts is None or rail.amps is None:
             return dict.fromkeys(self.fields, (insane if rail.refused else missing)(rail.path, rail.note))
+        self._wire = (rail.path, rail.label)
         count = cells(rail.volts)
         if count is None:
             return dict.fromkeys(self.fields, insane(rail.path, f"{rail.volts:g} V is no pack of one or two cells"))

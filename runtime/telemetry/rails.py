@@ -16,6 +16,7 @@ _TOTALS = ("VDD_IN", "POM_5V_IN", "VDD_5V_IN")  # Jetson rails through which eve
 _JETSON = re.compile(r"(VDD|POM|VIN_SYS|VDDQ)_?\w*")
 _BATTERY = re.compile(r"(?i).*(bat|pack|cell).*")
 _BOARD = re.compile(r"(?i)(v?in(put)?|board|system|load|out(put)?|5v.*|supply)")
+_RAIL_3V3 = 3.47  # below, a 3.3 V supply is likelier than a cell, which would be empty
 _ALARMS = ("crit_alarm", "max_alarm")
 
 
@@ -97,7 +98,7 @@ def total(rails: tuple[Rail, ...]) -> tuple[tuple[Rail, ...], Scope, str] | None
 
 
 def scope(rail: Rail) -> tuple[Scope, str]:
-    """Say what an unlabelled chip measures: 5 V or more than two cells give is an input, else it is a battery."""
+    """Say what an unlabelled chip measures: 5 V, or more than two cells give, is an input; else it is a battery."""
     if _BATTERY.fullmatch(rail.label):
         return "battery", ""
     if _BOARD.fullmatch(rail.label):
@@ -106,7 +107,7 @@ def scope(rail: Rail) -> tuple[Scope, str]:
         return "rail", ""
     if 4.5 <= rail.volts <= 5.6 or rail.volts > 8.7:
         return "board", f"taken for the board's input by its {rail.volts:.1f} V"
-    if rail.volts >= 2.5:
+    if rail.volts > _RAIL_3V3:
         return "battery", f"taken for the battery by its {rail.volts:.1f} V"
     return "rail", ""
 

@@ -61,6 +61,7 @@ class Vcgencmd:
         if file.text is not None or self.tool is None:
             return Answer(said=file if file.text is not None else Text(None, "no vcgencmd"))
         now = self.clock()
+        self._asked_s.setdefault(question, float("-inf"))
         self._fetch(now)
         if self._running is None and now >= self._next_s and self._turn(question):
             self._start(question, now)
@@ -75,8 +76,7 @@ class Vcgencmd:
 
     def _turn(self, question: str) -> bool:
         """The question that waits longest goes first; a new one before all."""
-        mine = self._asked_s.setdefault(question, float("-inf"))
-        return mine <= min(self._asked_s.values())
+        return self._asked_s[question] <= min(self._asked_s.values())
 
     def _start(self, question: str, now: float) -> None:
         if self.tool is None:
