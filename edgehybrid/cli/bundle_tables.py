@@ -15,6 +15,7 @@ _SCHEMES = {
     "w8": "int8 weights on disk, float when loaded",
     "w8-dyn": "int8 weights, activations turned to int8 as they come",
     "w8a8": "int8 weights and activations, ranges from calibration",
+    "w8a8-int": "as w8a8, and SiLU and depthwise convolutions in integers too",
     "w8a16": "int8 weights, 16-bit activations",
     "w4a16": "4-bit weights in blocks, 16-bit activations",
 }

@@ -17,9 +17,22 @@ from edgehybrid.exporters.precision.scheme import Scheme, Setting
 from edgehybrid.exporters.precision.w8_dyn import DynamicInt8
 from edgehybrid.exporters.precision.w8_storage import StoredInt8
 from edgehybrid.exporters.precision.w8a8 import StaticInt8
+from edgehybrid.exporters.precision.w8a8_int import IntegersThroughout
 
 SCHEMES: Mapping[str, type[Scheme]] = MappingProxyType(
-    {scheme.name: scheme for scheme in (Float32, StaticInt8, DynamicInt8, Blocks8, Blocks4, StoredInt8, StoredFloat16)}
+    {
+        scheme.name: scheme
+        for scheme in (
+            Float32,
+            StaticInt8,
+            IntegersThroughout,
+            DynamicInt8,
+            Blocks8,
+            Blocks4,
+            StoredInt8,
+            StoredFloat16,
+        )
+    }
 )
 """Every precision scheme by name, in the order in which a mixture applies them."""
 

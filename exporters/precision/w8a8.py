@@ -46,13 +46,17 @@ class StaticInt8:
 
     name: ClassVar[str] = "w8a8"
     needs_ranges: ClassVar[bool] = True
+    throughout: ClassVar[bool] = False
+    """Whether SiLU and depthwise convolutions compute in integers too."""
 
     def __call__(self, graph: Graph, nodes: frozenset[str], setting: Setting, /) -> SchemeResult:
         """Convert the convolutions, products and attention nodes among ``nodes``."""
         model = graph.edit()
         editor = Editor(model)
-        join_silu(editor, nodes)
-        work = _Work(editor, setting, _beside_convolutions(model.graph, nodes))
+        if not self.throughout:
+            join_silu(editor, nodes)
+        inside = _beside_convolutions(model.graph, nodes, depthwise=self.throughout)
+        work = _Work(editor, setting, inside, depthwise=self.throughout)
         for node in list(model.graph):
             if node.name in nodes:
                 work.convert(node)
@@ -79,20 +83,22 @@ def _depthwise(node: ir.Node) -> bool:
 
     It computes too little for each number to pay for integers around it: in float a camera classifier with four of
     them measured 1.02 times as fast and 2.3 dB likelier to float. The same for the first convolution on one channel
-    made a keyword spotter 1.06 times as fast but cost 3 to 6 dB, so that only depthwise ones stay.
+    made a keyword spotter 1.06 times as fast but cost 3 to 6 dB, so that only depthwise ones stay. Where SiLU computes
+    in integers too there are no conversions around it: that is ``w8a8-int``.
     """
     w = array_of(node.inputs[1])
     return w is not None and w.shape[1] == 1 and int(attribute(node, "group", 1)) == w.shape[0] > 1
 
 
-def _beside_convolutions(graph: ir.Graph, nodes: frozenset[str]) -> set[ir.Node]:
+def _beside_convolutions(graph: ir.Graph, nodes: frozenset[str], *, depthwise: bool) -> set[ir.Node]:
     """Activations, residual sums and pools that stay in integers because all their data comes from convolutions."""
     inside: set[ir.Node] = set()
     for node in graph:
         if node.name not in nodes:
             continue
-        if node.op_type == "Conv" and array_of(node.inputs[1]) is not None and not _depthwise(node):
-            inside.add(node)
+        if node.op_type == "Conv":
+            if array_of(node.inputs[1]) is not None and (depthwise or not _depthwise(node)):
+                inside.add(node)
         elif node.op_type in _BESIDE:
             data = [value for value in node.inputs if value is not None and array_of(value) is None]
             if data and all(value.producer() in inside for value in data):
@@ -103,8 +109,8 @@ def _beside_convolutions(graph: ir.Graph, nodes: frozenset[str]) -> set[ir.Node]
 class _Work:
     """One conversion: remembers which values have their integers already."""
 
-    def __init__(self, editor: Editor, setting: Setting, inside: set[ir.Node]) -> None:
-        self.editor, self.setting, self.inside = editor, setting, inside
+    def __init__(self, editor: Editor, setting: Setting, inside: set[ir.Node], *, depthwise: bool) -> None:
+        self.editor, self.setting, self.inside, self.depthwise = editor, setting, inside, depthwise
         self.touched: set[str] = set()
         self.skipped: list[Skip] = []
         self._integers: dict[ir.Value, ir.Value] = {}
@@ -142,7 +148,7 @@ class _Work:
             return "ONNX Runtime has no int8 kernel for a transposed convolution on the CPU"
         if w is None or w.dtype != np.float32:
             return "its weights are no float constants"
-        if _depthwise(node):
+        if _depthwise(node) and not self.depthwise:
             return "a depthwise convolution computes less than the conversions around it would cost"
         x = node.inputs[0]
         if x is None or (integer := self._as_integer(x, node)) is None or self._range(node.outputs[0]) is None:
@@ -219,6 +225,10 @@ class _Work:
         for known in (value, _origin(value)):
             if known in self._integers:
                 return self._integers[known]
+        if (pair := _pair_at(value)) is not None:  # another scheme's, on the other side of a border
+            self._integers[value] = self._integers[pair[0]] = pair[0]
+            self._scales[value] = self._scales[pair[0]] = pair[1]
+            return pair[0]
         if (span := self._range(value)) is None:
             return None
         scale, zero = activation_params(*span, signed=self.setting.target.signed_activations)
@@ -251,10 +261,25 @@ class _Work:
             node.replace_input_with(2, back.outputs[0])
 
 
+def _pair_at(value: ir.Value) -> tuple[ir.Value, np.float32] | None:
+    """What a QDQ pair gives of ``value``, with its scale, where the pair ends in it or alone reads it."""
+    users = [user for user, _ in value.uses()]
+    back = value.producer()
+    if len(users) == 1 and users[0].op_type == "QuantizeLinear":
+        readers = [user for user, _ in users[0].outputs[0].uses()]
+        back = readers[0] if len(readers) == 1 else None
+    elif _origin(value) is value:
+        return None
+    scale = array_of(back.inputs[1]) if back is not None and back.op_type == "DequantizeLinear" else None
+    return None if back is None or scale is None or scale.size != 1 else (back.outputs[0], np.float32(scale.item()))
+
+
 def _origin(value: ir.Value) -> ir.Value:
     """The value that a QDQ pair stands for."""
     back = value.producer()
     if back is None or back.op_type != "DequantizeLinear" or back.inputs[0] is None:
         return value
     quantize = back.inputs[0].producer()
-    return quantize.inputs[0] if quantize is not None and quantize.inputs[0] is not None else value
+    if quantize is None or quantize.op_type != "QuantizeLinear" or quantize.inputs[0] is None:
+        return value
+    return quantize.inputs[0]

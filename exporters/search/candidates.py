@@ -74,8 +74,13 @@ PLANS: Sequence[Plan] = (
         name="conv-w8a8+dense-w8-dyn+w8",
         recipe={"convolution": "w8a8", "attention": "w8-dyn", "dense": "w8-dyn", "recurrent": "w8", "trees": "w8"},
     ),
+    Plan(
+        name="conv-w8a8-int+dense-w8-dyn+w8",
+        recipe={"convolution": "w8a8-int", "attention": "w8-dyn", "dense": "w8-dyn", "recurrent": "w8", "trees": "w8"},
+    ),
     Plan(name="w8a8+w8", recipe={**_every("w8a8"), "recurrent": "w8"}),
     Plan(name="conv-w8a8+w8-dyn", recipe={**_every("w8-dyn"), "convolution": "w8a8"}),
+    Plan(name="conv-w8a8-int+w8-dyn", recipe={**_every("w8-dyn"), "convolution": "w8a8-int"}),
 )
 """The mixtures that are tried; those that come out equal for a model are tried once."""
 

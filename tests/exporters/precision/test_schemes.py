@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from edgehybrid.errors import RequestError
 from edgehybrid.exporters.measure import sqnr_db
-from edgehybrid.exporters.model import Graph, find_components, profile
+from edgehybrid.exporters.model import Component, Graph, find_components, profile
 from edgehybrid.exporters.precision import SCHEMES, Quantized, Setting, Target, collect_ranges, quantize, watched
 from edgehybrid.exporters.precision.integers import activation_params, quantize_per_channel
 from edgehybrid.exporters.rewrites import rewrite
@@ -115,6 +115,44 @@ def test_runtime_fuses_the_whole_convolution_block(zoo: Any) -> None:
 
     assert {"QLinearConv", "QuickGelu", "QLinearAdd"} <= set(by_op)
     assert not {"Conv", "Sigmoid", "Mul", "Add", "QLinearMul"} & set(by_op)
+
+
+def test_all_of_a_convolution_block_in_integers(zoo: Any) -> None:
+    """``w8a8-int`` leaves no float operator between convolutions, and computes depthwise ones in integers."""
+    graph = zoo.conv(act="silu")
+    by_op = profile(convert(zoo, graph, "w8a8-int").graph, zoo.feeds(graph), runs=2).by_op
+
+    assert {"QLinearConv", "QLinearSigmoid", "QLinearMul", "QLinearAdd"} <= set(by_op)
+    assert not {"Conv", "Sigmoid", "QuickGelu", "Mul", "Add"} & set(by_op)
+
+
+def test_depthwise_in_integers(zoo: Any) -> None:
+    """``w8a8-int`` takes the depthwise convolution that ``w8a8`` leaves."""
+    s = zoo.sketch(0)
+    y = s.op("Conv", "x", s.weight(3, 1, 3, 3), s.weight(3), group=3)
+    graph = s.close(y, ["batch", 3, 8, 8], ["batch", 3, 6, 6])
+    result = convert(zoo, graph, "w8a8-int")
+    feeds = zoo.feeds(graph, 8)
+
+    assert "DequantizeLinear" in ops(result.graph)
+    assert sqnr_db({"y": zoo.run(result.graph, feeds)}, {"y": zoo.run(graph, feeds)}) >= LEAST_SQNR_DB
+
+
+@pytest.mark.parametrize("first", ["w8a8", "w8a8-int"])
+def test_neighbours_share_their_integers(zoo: Any, first: str) -> None:
+    """Where one static scheme meets the other, the value between is quantized once."""
+    s = zoo.sketch(0)
+    y = s.op("Conv", "x", s.weight(4, 3, 3, 3), s.weight(4))
+    graph = s.close(s.op("Conv", y, s.weight(4, 4, 3, 3), s.weight(4)), ["batch", 3, 8, 8], ["batch", 4, 4, 4])
+    ranges = collect_ranges(graph, watched(graph), [zoo.feeds(graph, 16, 0)])
+    a, b = (node.name for node in graph.proto.graph.node if node.op_type == "Conv")
+    parts = tuple(Component(name=n, family="convolution", nodes=(n,)) for n in (a, b))
+    second = "w8a8" if first == "w8a8-int" else "w8a8-int"
+    result = quantize(graph, parts, {a: first, b: second}, Setting(ranges=ranges))
+    alone = quantize(graph, parts, dict.fromkeys((a, b), "w8a8"), Setting(ranges=ranges))
+
+    assert ops(alone.graph).count("QuantizeLinear") == ops(result.graph).count("QuantizeLinear")
+    assert {a: first, b: second} == result.schemes
 
 
 def test_dynamic_int8_never_touches_a_convolution(zoo: Any) -> None:
