@@ -43,12 +43,20 @@ def command(root: Path, device: str | None, as_json: bool) -> None:
         return
     console = out()
     console.print(f"Device: {profile.title} (profile {profile.name})")
-    console.print(_sensors(sources, snapshot))
+    here = tuple(s for s in sources if not _absent(s))
+    console.print(_sensors(here, snapshot))
+    if gone := [s.name for s in sources if _absent(s)]:
+        console.print(f"Not on this device: {', '.join(gone)}")
     console.print(_accelerators(accelerators))
     console.print(_backends(backends))
     console.print(_limits(profile))
     for line in _advice(snapshot, profile):
         console.print(f"• {line}")
+
+
+def _absent(source: SourceReport) -> bool:
+    """Whether there is nothing of the kind, as against something that does not work."""
+    return source.trust == "missing" and source.note.startswith("no ")
 
 
 def _sensors(sources: tuple[SourceReport, ...], snapshot: Snapshot) -> object:
@@ -61,8 +69,21 @@ def _sensors(sources: tuple[SourceReport, ...], snapshot: Snapshot) -> object:
 
 def _value(snapshot: Snapshot, name: str) -> str:
     value = getattr(snapshot, name)
+    if value is None:  # gone since, or not there yet
+        return "-"
     if isinstance(value, bool):
         return str(value).lower()
+    if name == "power_w" and snapshot.power_scope is not None:
+        return f"{_amount(value)} ({snapshot.power_scope}){_doubt(snapshot, name)}"
+    return _amount(value) + _doubt(snapshot, name)
+
+
+def _doubt(snapshot: Snapshot, name: str) -> str:
+    half = snapshot.readings[name].uncertainty
+    return "" if half is None else f" ± {half:.2g}"
+
+
+def _amount(value: float) -> str:
     return f"{value:.0f}" if value >= 1000 else f"{value:.4g}"
 
 
@@ -94,8 +115,17 @@ def _advice(snapshot: Snapshot, profile: DeviceProfile) -> list[str]:
     advice = []
     if snapshot.battery_pct is None and snapshot.on_mains is None:
         advice.append("No battery is visible: the engine takes this device to be on mains power.")
-    if snapshot.battery_pct is not None and snapshot.battery_w is None:
-        advice.append("The battery gives no power: energy comes from the model, corrected by the gauge's slope.")
+    if snapshot.power_w is None:
+        source = "the profile's watts"
+        if snapshot.battery_wh is not None:
+            source += ", corrected by the slope of the battery gauge"
+        advice.append(f"No power sensor is visible: joules come from CPU time and {source}.")
+    elif snapshot.power_scope == "rail":
+        advice.append("The power sensor sees a part of the board only: joules come from the profile's watts.")
+    else:
+        advice.append("A power sensor measures this device: joules come from it, and it corrects the profile's watts.")
+    if snapshot.npu_present is False:
+        advice.append(f"The accelerator is of no use now: {snapshot.readings['npu_present'].note}.")
     if snapshot.soc_temp_c is None:
         advice.append("No thermometer is visible: heat shows only as slower inferences.")
     if snapshot.cpu_pressure_pct is None:

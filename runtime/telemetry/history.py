@@ -69,8 +69,10 @@ def advance(before: History, readings: Mapping[str, Reading], at_s: float) -> tu
         elif reading.value is not None:
             sane[name] = at_s - (reading.age_s or 0.0)
             out[name] = reading
+        elif name in sane:
+            out[name] = replace(reading, age_s=at_s - sane[name])
         else:
-            out[name] = replace(reading, age_s=at_s - sane[name] if name in sane else None)
+            out[name] = reading if reading.age_s is None else replace(reading, age_s=None)
     stuck = _stuck(before, readings, at_s)
     if stuck is not None and (why := _unmoved(stuck, readings)):
         out["battery_pct"] = replace(out["battery_pct"], trust="stale", note=why)

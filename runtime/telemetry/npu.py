@@ -97,7 +97,7 @@ class Accelerator:
 
     def _load(self, npu: Npu) -> Reading:
         if not npu.load:
-            return missing(shown(npu.presence, self.root), f"{npu.name} shows no load to us")
+            return missing(shown(npu.presence, self.root), f"{npu.name} shows nothing more to us")
         text, where = read(npu.load), shown(npu.load, self.root)
         if text.text is None:
             return missing(where, text.note)
@@ -106,7 +106,7 @@ class Accelerator:
 
     def _temp(self, npu: Npu) -> tuple[Reading, str]:
         if not npu.temp:
-            return missing(shown(npu.presence, self.root), f"{npu.name} shows no temperature to us"), ""
+            return missing(shown(npu.presence, self.root), f"{npu.name} shows nothing more to us"), ""
         text, where = read(npu.temp), shown(npu.temp, self.root)
         if text.text is None:
             return missing(where, text.note), ""
@@ -121,7 +121,7 @@ class Accelerator:
 
     def _clock(self, npu: Npu) -> Reading:
         if not npu.clock:
-            return missing(shown(npu.presence, self.root), f"{npu.name} shows no clock to us")
+            return missing(shown(npu.presence, self.root), f"{npu.name} shows nothing more to us")
         text, where = read(npu.clock), shown(npu.clock, self.root)
         hertz = integer(text.text)
         if hertz is not None and 1_000_000 <= hertz <= 5_000_000_000:

@@ -269,13 +269,14 @@ def _dataclass_of(kind: type, name: str) -> type | None:
 def test_the_runtime_page_lists_what_there_is() -> None:
     """Fields of snapshot and status, trust words and guards are those of the code."""
     page = DOCS / "reference" / "runtime.md"
-    text = page.read_text(encoding="utf-8")
     guards = re.findall(r'Guard\(\s*name="([\w-]+)"', (ROOT / "runtime/control/guards.py").read_text(encoding="utf-8"))
 
-    assert {f.name for f in dataclasses.fields(Snapshot)} == rows_after(page, "snapshot")
+    sensors = DOCS / "reference" / "telemetry.md"
+
+    assert {f.name for f in dataclasses.fields(Snapshot)} == rows_after(sensors, "snapshot")
     assert {*(f.name for f in dataclasses.fields(Status)), "reason"} == rows_after(page, "status")
     assert set(guards) == rows_after(page, "guards")
-    assert [] == [word for word in get_args(Trust) if f"| `{word}` |" not in text]
+    assert [] == [word for word in get_args(Trust) if f"| `{word}` |" not in sensors.read_text(encoding="utf-8")]
 
 
 def test_names_in_the_pages_exist() -> None:

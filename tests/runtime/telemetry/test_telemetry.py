@@ -378,6 +378,17 @@ def files_of(tree: DeviceTree) -> list[str]:
     return sorted(p.relative_to(tree.root).as_posix() for p in tree.root.rglob("*") if p.is_file())
 
 
+BOARDS = [
+    "pi4_ups",
+    "pi4_hat",
+    "pi5",
+    "zero2w",
+    "jetson_orin_nano",
+    "jetson_nano",
+    "orange_pi_5",
+    "laptop",
+    "container",
+]
 RAW = st.one_of(
     st.binary(max_size=80),
     st.integers(-(10**20), 10**20).map(lambda n: str(n).encode()),
@@ -388,7 +399,7 @@ RAW = st.one_of(
 
 
 @settings(max_examples=60, deadline=None)
-@given(data=st.data(), board=st.sampled_from(["pi4_ups", "pi5", "zero2w", "laptop", "container"]))
+@given(data=st.data(), board=st.sampled_from(BOARDS))
 def test_nothing_in_a_tree_makes_it_raise(
     data: st.DataObject, board: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -403,6 +414,10 @@ def test_nothing_in_a_tree_makes_it_raise(
         clock.now_s += 2
         snapshot = fresh.read()
         assert snapshot.battery_pct is None or 0 <= snapshot.battery_pct <= 100
+        assert snapshot.power_w is None or 0 < snapshot.power_w <= 1000
+        assert (snapshot.power_w is None) == (snapshot.power_scope is None)
+        assert snapshot.npu_load_pct is None or 0 <= snapshot.npu_load_pct <= 100
+        assert snapshot.npu_temp_c is None or -40 <= snapshot.npu_temp_c <= 150
         assert snapshot.battery_wh is None or snapshot.battery_wh >= 0
         assert snapshot.soc_temp_c is None or -40 <= snapshot.soc_temp_c <= 150
         assert snapshot.cpu_load_pct is None or 0 <= snapshot.cpu_load_pct <= 100
