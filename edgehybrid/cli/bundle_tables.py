@@ -14,6 +14,8 @@ _SCHEMES = {
     "fp16": "half floats on disk, float when loaded",
     "w8": "int8 weights on disk, float when loaded",
     "w8-dyn": "int8 weights, activations turned to int8 as they come",
+    "w8-dyn-mha": "as w8-dyn, attention's scores block by block",
+    "w8-dyn-k2": "as w8-dyn-mha, attention to keys averaged over pairs of neighbours",
     "w8a8": "int8 weights and activations, ranges from calibration",
     "w8a8-int": "as w8a8, and SiLU and depthwise convolutions in integers too",
     "w8a16": "int8 weights, 16-bit activations",

@@ -15,6 +15,7 @@ from edgehybrid.exporters.precision.fp16 import StoredFloat16
 from edgehybrid.exporters.precision.fp32 import Float32
 from edgehybrid.exporters.precision.scheme import Scheme, Setting
 from edgehybrid.exporters.precision.w8_dyn import DynamicInt8
+from edgehybrid.exporters.precision.w8_dyn_attention import CoarseKeys, SeparateProjections
 from edgehybrid.exporters.precision.w8_storage import StoredInt8
 from edgehybrid.exporters.precision.w8a8 import StaticInt8
 from edgehybrid.exporters.precision.w8a8_int import IntegersThroughout
@@ -27,6 +28,8 @@ SCHEMES: Mapping[str, type[Scheme]] = MappingProxyType(
             StaticInt8,
             IntegersThroughout,
             DynamicInt8,
+            SeparateProjections,
+            CoarseKeys,
             Blocks8,
             Blocks4,
             StoredInt8,

@@ -5,6 +5,7 @@ Never for a convolution: ``ConvInteger`` has measured four times slower than flo
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -17,6 +18,7 @@ from edgehybrid.exporters.precision.recurrent import hoist_projection, integer_l
 from edgehybrid.exporters.precision.scheme import SchemeResult, Setting
 from edgehybrid.exporters.skip import Skip
 
+Convert = Callable[[Editor, ir.Node, Setting], str | None]
 MIN_WEIGHTS = 1024
 """Below it, finding the range of the activations costs more than the product."""
 
@@ -28,15 +30,20 @@ class DynamicInt8:
     name: ClassVar[str] = "w8-dyn"
     needs_ranges: ClassVar[bool] = False
 
+    def converters(self) -> Mapping[str, Convert]:
+        """By operator, what converts a node or says why it cannot."""
+        return _CONVERT
+
     def __call__(self, graph: Graph, nodes: frozenset[str], setting: Setting, /) -> SchemeResult:
         """Convert the products, attention nodes and recurrent layers among ``nodes``."""
+        converters = self.converters()
         model = graph.edit()
         editor = Editor(model)
         touched, skipped = set(), []
         for node in list(model.graph):
             if node.name not in nodes:
                 continue
-            convert = _CONVERT.get(node.op_type)
+            convert = converters.get(node.op_type)
             why = "no int8 kernel with dynamic range" if convert is None else convert(editor, node, setting)
             if why is None:
                 touched.add(str(node.name))
@@ -145,7 +152,7 @@ def integer_attention(
     editor.supplant(node.outputs[0], new.outputs[0])
 
 
-_CONVERT = {
+_CONVERT: Mapping[str, Convert] = {
     "MatMul": _matmul,
     "Gemm": _gemm,
     "Attention": _attention,

@@ -78,6 +78,19 @@ PLANS: Sequence[Plan] = (
         name="conv-w8a8-int+dense-w8-dyn+w8",
         recipe={"convolution": "w8a8-int", "attention": "w8-dyn", "dense": "w8-dyn", "recurrent": "w8", "trees": "w8"},
     ),
+    *(
+        Plan(
+            name=f"conv-w8a8-int+attention-{scheme}+w8",
+            recipe={
+                "convolution": "w8a8-int",
+                "attention": scheme,
+                "dense": "w8-dyn",
+                "recurrent": "w8",
+                "trees": "w8",
+            },
+        )
+        for scheme in ("w8-dyn-mha", "w8-dyn-k2")
+    ),
     Plan(name="w8a8+w8", recipe={**_every("w8a8"), "recurrent": "w8"}),
     Plan(name="conv-w8a8+w8-dyn", recipe={**_every("w8-dyn"), "convolution": "w8a8"}),
     Plan(name="conv-w8a8-int+w8-dyn", recipe={**_every("w8-dyn"), "convolution": "w8a8-int"}),
