@@ -122,7 +122,7 @@ def _write_all(draft: BundleDraft, root: Path) -> None:
 def _write_stage(stage: StageDraft, safest: str | None, folder: _Folder) -> StageInfo:
     asset = folder.put_asset(stage.shared) if stage.shared else None
     golden = f"{stage.name}/{GOLDEN}"
-    folder.put(golden, npz_bytes(stage.golden_inputs))
+    folder.put(golden, npz_bytes(stage.golden_inputs, compress=True))
     # Stock ONNX Runtime takes the first variant that it can run: let that be the reference's.
     variants = sorted(stage.variants, key=lambda variant: variant.name != safest)
     infos = tuple(_write_variant(stage.name, variant, asset, folder) for variant in variants)
@@ -140,11 +140,11 @@ def _write_variant(stage: str, variant: VariantDraft, asset: str | None, folder:
     home = f"{stage}/{variant.name}"
     for name, content in variant.files.items():
         folder.put(f"{home}/{name}", content)
-    folder.put(f"{home}/{GOLDEN}", npz_bytes(variant.golden_outputs))
+    folder.put(f"{home}/{GOLDEN}", npz_bytes(variant.golden_outputs, compress=True))
     own_inputs = None
     if variant.golden_inputs is not None:
         own_inputs = f"{home}/{GOLDEN_INPUTS}"
-        folder.put(own_inputs, npz_bytes(variant.golden_inputs))
+        folder.put(own_inputs, npz_bytes(variant.golden_inputs, compress=True))
     return VariantInfo(
         name=variant.name,
         format=variant.format,

@@ -42,13 +42,19 @@ class Column:
         return self.dtype.itemsize * math.prod(self.row)
 
 
-def npz_bytes(arrays: Mapping[str, Array]) -> bytes:
-    """Write ``arrays`` as an ``.npz``: equal arrays give equal bytes (sorted, stored, fixed times)."""
+def npz_bytes(arrays: Mapping[str, Array], *, compress: bool = False) -> bytes:
+    """Write ``arrays`` as an ``.npz``: equal arrays give equal bytes (sorted, fixed times).
+
+    Args:
+        arrays: What to write.
+        compress: Deflate each array; the bytes are then those of this zlib, and no member can be read row by row fast.
+    """
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+    with zipfile.ZipFile(buffer, "w", compresslevel=9) as archive:
         for name in sorted(arrays):
             info = zipfile.ZipInfo(f"{name}.npy", _EPOCH)
             info.create_system, info.external_attr = 3, 0o644 << 16
+            info.compress_type = zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED
             member = io.BytesIO()
             npy.write_array(member, np.asarray(arrays[name], order="C"), version=(1, 0), allow_pickle=False)
             archive.writestr(info, member.getvalue())

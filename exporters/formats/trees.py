@@ -135,7 +135,7 @@ class _Old:
         return [index for index, tree in enumerate(trees) if not index or trees[index - 1] != tree]
 
     def _is_whole(self) -> bool:
-        """Each tree is one run of nodes and begins at a branch; one way leads to every other; each leaf has a weight."""
+        """Each tree is one run of nodes and begins at a branch; one way leads to each other; each leaf has a weight."""
         had, roots = self.had, self._roots()
         trees = [had["nodes_treeids"][root] for root in roots]
         reached = sorted([*roots, *self._nexts("true"), *self._nexts("false")])

@@ -277,13 +277,24 @@ def test_labels_may_have_another_name_or_be_absent(tmp_path: Path) -> None:
     assert next(open_data(path).batches()).labels is None
 
 
-def test_npz_bytes_are_the_same_each_time(tmp_path: Path) -> None:
+@pytest.mark.parametrize("compress", [False, True])
+def test_npz_bytes_are_the_same_each_time(tmp_path: Path, *, compress: bool) -> None:
     """Equal arrays, in any order and memory layout, give equal bytes that numpy reads."""
     a, b = np.arange(6, dtype=np.float32).reshape(2, 3), np.array(3)
-    data = npz_bytes({"a": a, "b/c:0": b})
+    data = npz_bytes({"a": a, "b/c:0": b}, compress=compress)
     (tmp_path / "d.npz").write_bytes(data)
 
-    assert npz_bytes({"b/c:0": b, "a": np.asfortranarray(a)}) == data
+    assert npz_bytes({"b/c:0": b, "a": np.asfortranarray(a)}, compress=compress) == data
     with np.load(tmp_path / "d.npz") as loaded:
         np.testing.assert_array_equal(a, loaded["a"])
     assert {"a", "b/c:0"} == set(read_npz(tmp_path / "d.npz"))
+
+
+def test_compressed_arrays_take_less(tmp_path: Path) -> None:
+    """What repeats is stored once, and comes back bit for bit."""
+    a = np.random.default_rng(0).integers(0, 3, (50, 40)).astype(np.float32)
+    data = npz_bytes({"a": a}, compress=True)
+    (tmp_path / "d.npz").write_bytes(data)
+
+    assert len(data) < 0.2 * len(npz_bytes({"a": a}))
+    np.testing.assert_array_equal(a, read_npz(tmp_path / "d.npz")["a"])
