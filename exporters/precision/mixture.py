@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from edgehybrid.bundle import Untouched
+from edgehybrid.bundle import Family, Untouched
 from edgehybrid.errors import RequestError
 from edgehybrid.exporters.model import Component, Graph, locate
 from edgehybrid.exporters.precision.blocks import Blocks4, Blocks8
@@ -38,6 +39,39 @@ SCHEMES: Mapping[str, type[Scheme]] = MappingProxyType(
     }
 )
 """Every precision scheme by name, in the order in which a mixture applies them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kin:
+    """A scheme that is another one, ``like``, but for one family.
+
+    Attributes:
+        family: Where it differs.
+        like: What it is elsewhere.
+        least_db: Likeness to float under which it is not tried further: it approximates more than numbers, so that a
+            few hundred samples that happen to come out right would not vouch for it.
+    """
+
+    family: Family
+    like: str
+    least_db: float = -math.inf
+
+
+KIN: Mapping[str, Kin] = MappingProxyType(
+    {
+        "w8a8-int": Kin(family="convolution", like="w8a8"),
+        "w8-dyn-mha": Kin(family="attention", like="w8-dyn"),
+        "w8-dyn-k2": Kin(family="attention", like="w8-dyn", least_db=20.0),
+    }
+)
+"""Kinship of schemes, by name."""
+
+
+def called(scheme: str, family: Family) -> str:
+    """What ``scheme`` is called for ``family``: by the name of the one that it is like there."""
+    kin = KIN.get(scheme)
+    return scheme if kin is None or kin.family == family else kin.like
+
 
 _NO_SCHEME = {
     "trees": "tree thresholds are exact: rounding one moves decisions",

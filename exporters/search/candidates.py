@@ -10,7 +10,7 @@ from typing import get_args
 from edgehybrid.bundle import Dropped, Family, Untouched
 from edgehybrid.exporters.model import Component, Graph
 from edgehybrid.exporters.options import Effort
-from edgehybrid.exporters.precision import SCHEMES, Method, Ranges, Setting, Target, quantize
+from edgehybrid.exporters.precision import KIN, SCHEMES, Method, Ranges, Setting, Target, called, quantize
 from edgehybrid.points import REFERENCE
 
 OPTIMIZED = "fp32-opt"
@@ -78,18 +78,15 @@ PLANS: Sequence[Plan] = (
         name="conv-w8a8-int+dense-w8-dyn+w8",
         recipe={"convolution": "w8a8-int", "attention": "w8-dyn", "dense": "w8-dyn", "recurrent": "w8", "trees": "w8"},
     ),
-    *(
-        Plan(
-            name=f"conv-w8a8-int+attention-{scheme}+w8",
-            recipe={
-                "convolution": "w8a8-int",
-                "attention": scheme,
-                "dense": "w8-dyn",
-                "recurrent": "w8",
-                "trees": "w8",
-            },
-        )
-        for scheme in ("w8-dyn-mha", "w8-dyn-k2")
+    Plan(
+        name="conv-w8a8-int+attention-w8-dyn-mha+w8",
+        recipe={
+            "convolution": "w8a8-int",
+            "attention": "w8-dyn-mha",
+            "dense": "w8-dyn",
+            "recurrent": "w8",
+            "trees": "w8",
+        },
     ),
     Plan(name="w8a8+w8", recipe={**_every("w8a8"), "recurrent": "w8"}),
     Plan(name="conv-w8a8+w8-dyn", recipe={**_every("w8-dyn"), "convolution": "w8a8"}),
@@ -107,7 +104,7 @@ def plans(components: Sequence[Component], effort: Effort) -> tuple[Plan, ...]:
     seen: set[tuple[object, ...]] = set()
     chosen = []
     for plan in _table(effort):
-        recipe: dict[str, str] = {family: plan.recipe[family] for family in present if family in plan.recipe}
+        recipe: dict[str, str] = {f: called(plan.recipe[f], f) for f in present if f in plan.recipe}
         narrowed = replace(plan, recipe=recipe)
         key = (*recipe.items(), plan.method if narrowed.needs_ranges else "", plan.threads)
         pointless = not recipe and plan.threads is None
@@ -122,7 +119,8 @@ def _table(effort: Effort) -> list[Plan]:
     if effort == "quick":
         return table
     named = {plan.name for plan in table}
-    table += [Plan(name=name, recipe=_every(name)) for name in SCHEMES if name not in named | {REFERENCE}]
+    named |= {REFERENCE} | {name for name, kin in KIN.items() if kin.least_db > 0.0}  # chosen by likeness only
+    table += [Plan(name=name, recipe=_every(name)) for name in SCHEMES if name not in named]
     if effort == "standard":
         return table
     once = list(table)

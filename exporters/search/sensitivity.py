@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from edgehybrid.exporters.measure import Ratio
 from edgehybrid.exporters.model import Component, Graph
-from edgehybrid.exporters.precision import SCHEMES, Method
+from edgehybrid.exporters.precision import KIN, SCHEMES, Method, called
 from edgehybrid.exporters.search.candidates import Plan
 from edgehybrid.exporters.search.knapsack import Choice, propose
 from edgehybrid.points import REFERENCE
@@ -43,13 +43,16 @@ class Sensitivity:
 
 
 def alone(components: Iterable[Component], methods: Sequence[Method] = ("minmax",)) -> tuple[Plan, ...]:
-    """Name the graphs to measure: each scheme on each component that has arithmetic, with each calibration."""
+    """Name the graphs to measure: each scheme on each component that has arithmetic, with each calibration.
+
+    A scheme that is another one for the component's family is left to that.
+    """
     found = []
     for component in components:
         if component.family in _NEVER:
             continue
         for scheme, make in SCHEMES.items():
-            if scheme == REFERENCE:
+            if scheme == REFERENCE or called(scheme, component.family) != scheme:
                 continue
             for method in methods if make.needs_ranges else methods[:1]:
                 mark = "" if method == methods[0] else f".{method}"
@@ -61,7 +64,8 @@ def alone(components: Iterable[Component], methods: Sequence[Method] = ("minmax"
 def choices(measured: Iterable[Sensitivity]) -> tuple[Choice, ...]:
     """Turn figures into costs (share of the float model's time, and a little for bytes) and losses (noise over signal).
 
-    A gain that its own interval does not tell from nothing counts for nothing.
+    A gain that its own interval does not tell from nothing counts for nothing. A scheme that asks for more likeness to
+    float than it reached here is no choice.
     """
     return tuple(
         Choice(
@@ -71,6 +75,7 @@ def choices(measured: Iterable[Sensitivity]) -> tuple[Choice, ...]:
             loss=0.0 if item.sqnr_db >= NO_LOSS_DB else float(10.0 ** (-item.sqnr_db / 10.0)),
         )
         for item in measured
+        if item.scheme not in KIN or item.sqnr_db >= KIN[item.scheme].least_db
     )
 
 

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from edgehybrid.exporters.measure import Cache
 from edgehybrid.exporters.rewrites import PASSES, Probes
 from edgehybrid.exporters.search import BestFloat, best_float
 
@@ -80,3 +82,15 @@ def test_rules_that_stand_in_for_each_other_are_not_both_dropped(zoo: Any) -> No
 
     assert best.report is None or "Transpose" not in {node.op_type for node in best.graph.proto.graph.node}
     assert best.report is None or kept["cancel-pairs"] or kept["merge-layout"] or kept["fold-constants"]
+
+
+@pytest.mark.parametrize("budget_s", [1e-4, 0.05])
+def test_a_second_export_chooses_alike(zoo: Any, tmp_path: Path, budget_s: float) -> None:
+    """What was measured, and for which rules there was time, is remembered: the same graph, for the same reasons."""
+    graph, cache = zoo.hybrid(), Cache(folder=tmp_path)
+    first, second = (
+        best_float(graph, zoo.probes(graph), [zoo.feeds(graph, 1)], budget_s=budget_s, cache=cache) for _ in range(2)
+    )
+
+    assert first.graph.digest == second.graph.digest
+    assert first.rules == second.rules

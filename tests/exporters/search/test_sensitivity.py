@@ -7,7 +7,7 @@ import pytest
 
 from edgehybrid.exporters.measure import Ratio
 from edgehybrid.exporters.model import find_components
-from edgehybrid.exporters.precision import SCHEMES, Target
+from edgehybrid.exporters.precision import SCHEMES, Target, called
 from edgehybrid.exporters.search import Sensitivity, Workshop, alone, proposed, split_large, wholes
 from edgehybrid.exporters.search.candidates import Plan
 from edgehybrid.exporters.search.sensitivity import choices
@@ -18,12 +18,13 @@ ITEM = Sensitivity(component="a", scheme="w8", speedup=CLEAR, sqnr_db=30.0, size
 
 
 def test_every_scheme_is_tried_alone_where_there_is_arithmetic(zoo: Any) -> None:
-    """Each component but glue and trees meets each scheme once, with one graph each; ranges in every way asked for."""
+    """Each component with arithmetic meets each scheme that is no other one there, once for each calibration."""
     components = find_components(zoo.hybrid())
     wanted = [c.name for c in components if c.family not in ("glue", "trees")]
+    pairs = [(c, s) for c in components for s in SCHEMES if c.name in wanted and s == called(s, c.family) != "fp32"]
     once, twice = alone(components), alone(components, ("minmax", "percentile"))
 
-    assert len(wanted) * (len(SCHEMES) - 1) == len(once)
+    assert [f"{component.name}.{scheme}" for component, scheme in pairs] == [plan.name for plan in once]
     assert len(once) == len({plan.name for plan in once})
     assert set(wanted) == {name for plan in once for name in plan.recipe}
     assert {p.name for p in twice} - {p.name for p in once} == {f"{p.name}.percentile" for p in once if p.needs_ranges}
@@ -43,6 +44,15 @@ def test_figures_become_costs_and_losses(change: dict[str, Any], cost: float, lo
     (choice,) = choices([replace(ITEM, **change)])
 
     assert pytest.approx([cost, loss]) == [choice.cost, choice.loss]
+
+
+@pytest.mark.parametrize(("sqnr_db", "offered"), [(25.0, True), (15.0, False)])
+def test_an_approximation_has_to_be_like_float(sqnr_db: float, offered: bool) -> None:
+    """Averaged keys are proposed only where they measured alike, however fast they are; rounding has no such bound."""
+    coarse, rounded = replace(ITEM, scheme="w8-dyn-k2", sqnr_db=sqnr_db), replace(ITEM, sqnr_db=sqnr_db)
+
+    assert offered == bool(choices([coarse]))
+    assert choices([rounded])
 
 
 def test_proposals_go_from_little_loss_to_little_time() -> None:
