@@ -1,4 +1,8 @@
-"""What a variant's file need not hold: notes of the tool that made the model, and shapes that can be inferred."""
+"""What a variant's file need not hold: notes of the tool that made the model.
+
+Inferred shapes stay, though many could be inferred again: without those of the keyword spotter ONNX Runtime no longer
+joined a sum with its norm, and gave other bits.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ _NOTES = "pkg.torch."  # of torch.onnx; other properties may be the app's, which
 
 
 def strip_notes(model: onnx.ModelProto) -> None:
-    """Remove doc strings, notes on nodes and inferred shapes from ``model``; what it computes and its names stay."""
+    """Remove doc strings and notes on nodes from ``model``; names, shapes and what it computes stay."""
     kept = [prop for prop in model.metadata_props if not prop.key.startswith(_NOTES)]
     del model.metadata_props[:]
     model.metadata_props.extend(kept)
@@ -21,8 +25,7 @@ def strip_notes(model: onnx.ModelProto) -> None:
 def _strip(graph: onnx.GraphProto) -> None:
     graph.ClearField("doc_string")
     del graph.metadata_props[:]
-    del graph.value_info[:]
-    for item in (*graph.input, *graph.output, *graph.initializer):
+    for item in (*graph.input, *graph.output, *graph.initializer, *graph.value_info):
         item.ClearField("doc_string")
         del item.metadata_props[:]
     for node in graph.node:

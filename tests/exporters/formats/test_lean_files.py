@@ -26,7 +26,7 @@ def noted(zoo: Any) -> Graph:
 
 
 def test_notes_are_left_out_and_what_the_app_reads_stays(zoo: Any) -> None:
-    """Doc strings, notes on nodes and inferred shapes go; properties of the app, names and the computation stay."""
+    """Doc strings and notes on nodes go; properties of the app, names, shapes and the computation stay."""
     graph = noted(zoo)
     file = pack({"opt": graph}).models["opt"]
     lean = onnx.load_model_from_string(file)
@@ -34,7 +34,7 @@ def test_notes_are_left_out_and_what_the_app_reads_stays(zoo: Any) -> None:
     assert b"made in line 7" not in file
     assert {"labels": "yes,no"} == {item.key: item.value for item in lean.metadata_props}
     assert [node.name for node in graph.proto.graph.node] == [node.name for node in lean.graph.node]
-    assert list(graph.proto.graph.output) == list(lean.graph.output)
+    assert list(graph.proto.graph.value_info) == list(lean.graph.value_info)
 
 
 def test_the_reference_stays_as_it_was_given(zoo: Any) -> None:
