@@ -7,6 +7,7 @@ EdgeHybridError
 ├── BundleError       a bundle that is damaged, incomplete or too new
 ├── BackendError      an inference engine that cannot load or run a variant
 ├── ProfileError      a device profile or policy that does not validate
+├── ScenarioError     a scenario or a trace to simulate that does not validate
 ├── RequestError      an argument that names something that is not there
 ├── ExportError       an export that found nothing worth shipping, or broke its own promise
 └── MissingExtraError an optional part that is not installed
@@ -48,6 +49,10 @@ class BackendError(EdgeHybridError):
 
 class ProfileError(EdgeHybridError):
     """A device profile or a policy does not validate."""
+
+
+class ScenarioError(EdgeHybridError):
+    """A scenario, or a trace that it names, cannot be read or does not validate."""
 
 
 class RequestError(EdgeHybridError):

@@ -1,7 +1,7 @@
 """Device profiles and policies, as validated TOML."""
 
 from edgehybrid.profiles.detect import detect_device
-from edgehybrid.profiles.loader import device_names, load_device, load_policy, policy_names
+from edgehybrid.profiles.loader import device_names, load_device, load_policy, policy_names, unknown_fields
 from edgehybrid.profiles.schema import (
     BatteryPolicy,
     Cpu,
@@ -33,4 +33,5 @@ __all__ = [
     "load_device",
     "load_policy",
     "policy_names",
+    "unknown_fields",
 ]

@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
+from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -84,7 +85,7 @@ def _decode(path: Path, kind: type[_T]) -> _T:
             fix = "Run: pip install --upgrade edgehybrid"
             raise ProfileError(f"{path} is of schema {found}; this version reads schema {SCHEMA}.", fix)
         raise ProfileError(f"{path} says schema {found}, which never was.", f"Write: schema = {SCHEMA}")
-    _refuse(path, _unknown(raw, kind, ""))
+    _refuse(path, unknown_fields(raw, kind))
     try:
         return msgspec.convert(raw, kind)
     except msgspec.ValidationError as error:
@@ -116,19 +117,27 @@ def _word(kind: type[Any]) -> str:
     return "policy" if kind is Policy else "device profile"
 
 
-def _unknown(raw: object, kind: object, at: str) -> list[str]:
-    """Name every key in ``raw`` that ``kind`` has no field for; msgspec would drop it without a word."""
+def unknown_fields(raw: object, kind: object, at: str = "") -> list[str]:
+    """Name every key in ``raw`` that ``kind`` has no field for; msgspec would drop it without a word.
+
+    Args:
+        raw: What a TOML file holds.
+        kind: The dataclass that it is to become.
+        at: Where ``raw`` stands in the file, ``"power."``.
+    """
+    if isinstance(kind, UnionType):
+        kind = next((part for part in get_args(kind) if is_dataclass(part)), kind)
     if isinstance(kind, type) and is_dataclass(kind) and isinstance(raw, Mapping):
         known = get_type_hints(kind)
         problems = []
         for key, value in raw.items():
             if key in known:
-                problems += _unknown(value, known[key], f"{at}{key}.")
+                problems += unknown_fields(value, known[key], f"{at}{key}.")
             else:
                 close = difflib.get_close_matches(key, [f.name for f in fields(kind)], n=1)
                 problems.append(f"unknown field {at}{key}" + (f" (did you mean {close[0]}?)" if close else ""))
         return problems
     if get_origin(kind) is tuple and isinstance(raw, list):
         inner = get_args(kind)[0]
-        return [p for i, item in enumerate(raw) for p in _unknown(item, inner, f"{at[:-1]}[{i}].")]
+        return [p for i, item in enumerate(raw) for p in unknown_fields(item, inner, f"{at[:-1]}[{i}].")]
     return []
