@@ -3,23 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgehybrid.bundle import Bundle, BundleDraft, BundleInfo, Dropped, StageDraft, Untouched, VariantDraft
+from edgehybrid.bundle import (
+    Bundle,
+    BundleDraft,
+    BundleInfo,
+    Dropped,
+    GateInfo,
+    StageDraft,
+    StageInfo,
+    Untouched,
+    VariantDraft,
+    VariantInfo,
+)
 from edgehybrid.errors import ExportError
-from edgehybrid.exporters.formats import MODEL_FILE, WEIGHTS_FILE, pack
+from edgehybrid.exporters.chains import Chain, ChainStage, LoadedChain
+from edgehybrid.exporters.formats import MODEL_FILE, WEIGHTS_FILE, Packed, pack
 from edgehybrid.exporters.measure import Score, Timings, largest_difference, measured_on
 from edgehybrid.exporters.model import model_info
 from edgehybrid.exporters.prepare import Prepared, first_feeds
 from edgehybrid.exporters.search import Candidate, Figures
 from edgehybrid.exporters.trial import Trial
-from edgehybrid.points import LEVELS, REFERENCE, EnergyMj, LatencyMs, OperatingPoint
-from edgehybrid.runtime.backends import LoadRequest, OnnxBackend, Session
+from edgehybrid.points import (
+    LEVELS,
+    REFERENCE,
+    DepthFigures,
+    EnergyMj,
+    Exit,
+    LatencyMs,
+    OperatingPoint,
+    Quality,
+    Risk,
+)
+from edgehybrid.runtime.backends import LoadRequest, OnnxBackend
 from edgehybrid.runtime.energy import EnergyModel
 
 STAGE = "main"
@@ -33,8 +55,40 @@ Array = NDArray[np.generic]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeepPoint:
+    """A chain under one promise, as it is shipped; what the fields mean is said in ``OperatingPoint``."""
+
+    loaded: LoadedChain
+    exits: Mapping[str, Exit]
+    risk: Risk
+    depths: tuple[DepthFigures, ...]
+    latency_ms: LatencyMs
+    cpu_ms: float
+    relaxed_quality: Quality
+    resident_bytes: int
+
+    @property
+    def variants(self) -> dict[str, str]:
+        """Stage to variant; the last stage of a cascade is the uncut model."""
+        chain = self.loaded.chain
+        return {stage.name: _variant_name(chain, stage) for stage in chain.stages}
+
+    @property
+    def expected_depth(self) -> float:
+        """Mean number of stages."""
+        return sum((k + 1) * depth.share for k, depth in enumerate(self.depths))
+
+
+def _variant_name(chain: Chain, stage: ChainStage) -> str:
+    return chain.candidate.name if stage.name == STAGE else chain.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Chosen:
-    """Everything measured of the candidates that are shipped, the reference first, then best quality first."""
+    """Everything measured of the candidates that are shipped, the reference first, then best quality first.
+
+    ``deep`` holds those with exits, by name.
+    """
 
     names: tuple[str, ...]
     trial: Trial
@@ -44,6 +98,19 @@ class Chosen:
     memory: Mapping[str, int]
     dropped: tuple[Dropped, ...]
     untouched: tuple[Untouched, ...] = ()
+    deep: Mapping[str, DeepPoint] = field(default_factory=dict)
+    gate: GateInfo | None = None
+
+    @property
+    def uncut(self) -> tuple[str, ...]:
+        """Candidates that ship as variants of the uncut model, the reference first."""
+        lasts = (point.variants[STAGE] for point in self.deep.values() if STAGE in point.variants)
+        return tuple(dict.fromkeys([*(name for name in self.names if name not in self.deep), *lasts]))
+
+    @property
+    def chains(self) -> tuple[LoadedChain, ...]:
+        """Chains that ship, each once."""
+        return tuple({point.loaded.chain.name: point.loaded for point in self.deep.values()}.values())
 
 
 def make_points(chosen: Chosen, prepared: Prepared) -> tuple[OperatingPoint, ...]:
@@ -53,6 +120,8 @@ def make_points(chosen: Chosen, prepared: Prepared) -> tuple[OperatingPoint, ...
 
 
 def _point(level: str, name: str, chosen: Chosen, prepared: Prepared) -> OperatingPoint:
+    if name in chosen.deep:
+        return _deep_point(level, name, chosen, prepared)
     p50, p95 = (chosen.timings.percentile_ms(name, q) for q in (50.0, 95.0))
     cpu_ms = chosen.timings.cpu_ms(name)
     joules = EnergyModel(prepared.device).inference(cpu_ms * 1e-3, p50 * 1e-3)
@@ -67,6 +136,29 @@ def _point(level: str, name: str, chosen: Chosen, prepared: Prepared) -> Operati
         resident_bytes=chosen.memory[name],
         threads=chosen.trial.candidate(name).threads,
         placement={STAGE: "onnx"},
+    )
+
+
+def _deep_point(level: str, name: str, chosen: Chosen, prepared: Prepared) -> OperatingPoint:
+    deep = chosen.deep[name]
+    wall_ms = deep.latency_ms.mean or deep.latency_ms.p50
+    joules = EnergyModel(prepared.device).inference(deep.cpu_ms * 1e-3, wall_ms * 1e-3)
+    return OperatingPoint(
+        name=level,
+        variants=deep.variants,
+        quality=chosen.figures[name].quality,
+        latency_ms=deep.latency_ms,
+        cpu_ms=deep.cpu_ms,
+        energy_mj=EnergyMj(value=joules.value * 1e3, method=joules.method, uncertainty=joules.uncertainty * 1e3),
+        size_bytes=sum(deep.loaded.size_bytes),
+        resident_bytes=deep.resident_bytes,
+        threads=deep.loaded.chain.candidate.threads,
+        expected_depth=deep.expected_depth,
+        exits=deep.exits,
+        risk=deep.risk,
+        depths=deep.depths,
+        relaxed_quality=deep.relaxed_quality,
+        placement=dict.fromkeys(deep.variants, "onnx"),
     )
 
 
@@ -100,79 +192,126 @@ def make_draft(
     chosen: Chosen, prepared: Prepared, *, name: str, seed: int, created: datetime | None = None
 ) -> BundleDraft:
     """Bring everything into the bundle's shape; only the chosen variants' weights are packed."""
-    candidates = [chosen.trial.candidate(item) for item in chosen.names]
+    candidates = [chosen.trial.candidate(item) for item in chosen.uncut]
     feeds = golden_feeds(prepared)
-    packed = pack({candidate.name: candidate.graph for candidate in candidates})
+    graphs = {candidate.name: candidate.graph for candidate in candidates}
+    graphs |= {_packed_name(loaded, stage): stage.graph for loaded in chosen.chains for stage in _parts(loaded)}
+    packed = pack(graphs)
+    shared = {WEIGHTS_FILE: packed.weights} if packed.weights else {}
     stage = StageDraft(
         name=STAGE,
         inputs=prepared.model.inputs,
         outputs=prepared.model.outputs,
         golden_inputs=feeds,
-        shared={WEIGHTS_FILE: packed.weights} if packed.weights else {},
-        variants=tuple(
-            _variant(
-                candidate,
-                chosen,
-                feeds,
-                packed.models[candidate.name],
-                packed.size_bytes[candidate.name],
-                bool(packed.weights),
-            )
-            for candidate in candidates
-        ),
+        shared=shared,
+        variants=tuple(_variant(candidate, chosen, feeds, packed, bool(shared)) for candidate in candidates),
     )
     stamp = (created or datetime.now(UTC)).strftime("%Y-%m-%dT%H:%M:%SZ")
     digest = f"{prepared.calibration.sha256[:32]}{prepared.evaluation.sha256[:32]}"
     return BundleDraft(
         bundle=BundleInfo(name=name, version="1", created=stamp),
         model=model_info(prepared.report),
-        stages=(stage,),
+        stages=(stage, *_stages(chosen, feeds, packed, shared)),
         points=make_points(chosen, prepared),
         measured_on=measured_on(prepared.device, seed=seed, data_sha256=digest),
         untouched=chosen.untouched,
         dropped=chosen.dropped,
+        gate=chosen.gate,
     )
 
 
+def _parts(loaded: LoadedChain) -> list[ChainStage]:
+    """Stages that are no uncut model."""
+    return [stage for stage in loaded.chain.stages if stage.name != STAGE]
+
+
+def _packed_name(loaded: LoadedChain, stage: ChainStage) -> str:
+    return f"{loaded.chain.name} {stage.name}"
+
+
+def _stages(
+    chosen: Chosen, feeds: Mapping[str, Array], packed: Packed, shared: Mapping[str, bytes]
+) -> list[StageDraft]:
+    """The stages of all chains: one stage holds the variants of every chain that has it."""
+    drafts: dict[str, StageDraft] = {}
+    for loaded in chosen.chains:
+        values = dict(feeds)
+        for stage, session in zip(loaded.chain.stages, loaded.sessions, strict=True):
+            if stage.name == STAGE:
+                continue
+            inputs = {spec.name: values[spec.name] for spec in session.inputs}
+            outputs = session.run(inputs)
+            values |= outputs
+            name = _packed_name(loaded, stage)
+            variant = VariantDraft(
+                name=loaded.chain.name,
+                format="onnx",
+                schemes=loaded.chain.candidate.schemes,
+                files={MODEL_FILE: packed.models[name]},
+                model_file=MODEL_FILE,
+                golden_outputs=outputs,
+                golden_atol=golden_atol(outputs, loaded.chain.candidate.schemes, {}),
+                size_bytes=packed.size_bytes[name],
+                uses_shared=bool(shared),
+                golden_inputs=None if stage.name not in drafts else inputs,
+            )
+            if stage.name in drafts:
+                first = drafts[stage.name]
+                drafts[stage.name] = replace(first, variants=(*first.variants, variant))
+                continue
+            drafts[stage.name] = StageDraft(
+                name=stage.name,
+                inputs=session.inputs,
+                outputs=session.outputs,
+                golden_inputs=inputs,
+                shared=shared,
+                variants=(variant,),
+                exit=stage.exit,
+            )
+    return list(drafts.values())
+
+
 def _variant(
-    candidate: Candidate, chosen: Chosen, feeds: Mapping[str, Array], model: bytes, size: int, shared: bool
+    candidate: Candidate, chosen: Chosen, feeds: Mapping[str, Array], packed: Packed, shared: bool
 ) -> VariantDraft:
     outputs = chosen.trial.sessions[candidate.name].run(feeds)
     return VariantDraft(
         name=candidate.name,
         format="onnx",
         schemes=candidate.schemes,
-        files={MODEL_FILE: model},
+        files={MODEL_FILE: packed.models[candidate.name]},
         model_file=MODEL_FILE,
         golden_outputs=outputs,
         golden_atol=golden_atol(outputs, candidate.schemes, chosen.scores[candidate.name].max_deviation),
-        size_bytes=size,
+        size_bytes=packed.size_bytes[candidate.name],
         uses_shared=shared,
     )
 
 
-def reload_check(chosen: Chosen, feeds: Mapping[str, Array]) -> Callable[[Path], None]:
+def reload_check(chosen: Chosen) -> Callable[[Path], None]:
     """Return the last check: every emitted file, loaded from the folder, gives what its candidate gave in memory."""
+    threads = {(STAGE, name): chosen.trial.candidate(name).threads for name in chosen.uncut}
+    for loaded in chosen.chains:
+        for stage in _parts(loaded):
+            threads[stage.name, loaded.chain.name] = loaded.chain.candidate.threads
 
     def check(folder: Path) -> None:
         bundle = Bundle.open(folder)
-        for variant in bundle.doc.stages[0].variants:
-            session = _load(bundle, variant.name, chosen)
-            expected = chosen.trial.sessions[variant.name].run(feeds)
-            for name, array in session.run(feeds).items():
-                error = largest_difference(array, expected[name])
-                if error > variant.golden_atol[name]:
-                    raise ExportError(
-                        f"The written file of {variant.name!r} differs from the candidate by {error:.3g} in {name!r}.",
-                        "Nothing was published. Try again; if it stays, report the model.",
-                    )
+        for stage in bundle.stages:
+            for variant in stage.variants:
+                _check_variant(bundle, stage, variant, threads[stage.name, variant.name])
 
     return check
 
 
-def _load(bundle: Bundle, name: str, chosen: Chosen) -> Session:
-    variant = next(item for item in bundle.doc.stages[0].variants if item.name == name)
+def _check_variant(bundle: Bundle, stage: StageInfo, variant: VariantInfo, threads: int) -> None:
     weights = None if variant.weights_dir is None else bundle.path / variant.weights_dir
-    threads = chosen.trial.candidate(name).threads
     request = LoadRequest(model_file=bundle.path / variant.model_file, weights_dir=weights, threads=threads)
-    return OnnxBackend().load(request)
+    expected = bundle.golden_outputs(variant)
+    for name, array in OnnxBackend().load(request).run(bundle.golden_inputs(stage, variant)).items():
+        error = largest_difference(array, expected[name])
+        if error > variant.golden_atol[name]:
+            raise ExportError(
+                f"The written file of {variant.name!r} differs from the candidate by {error:.3g} in {name!r}.",
+                "Nothing was published. Try again; if it stays, report the model.",
+            )

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from edgehybrid.bundle import Bundle, Dropped, Untouched, check_output, write_bundle
 from edgehybrid.errors import ExportError
-from edgehybrid.exporters.assemble import Chosen, golden_feeds, make_draft, reload_check
+from edgehybrid.exporters.assemble import Chosen, make_draft, reload_check
+from edgehybrid.exporters.exits import add_depth
 from edgehybrid.exporters.fitting import fit
 from edgehybrid.exporters.measure import Cache, Ratio, cache_folder, local_pool
 from edgehybrid.exporters.model import Graph, ModelReport
@@ -50,7 +51,7 @@ from edgehybrid.exporters.trial import (
     score_all,
     time_all,
 )
-from edgehybrid.points import REFERENCE, OperatingPoint
+from edgehybrid.points import REFERENCE, OperatingPoint, Quality
 from edgehybrid.profiles import detect_device
 
 _VERIFY_SAMPLES = 16
@@ -143,10 +144,12 @@ def _search(
     todo = (*todo, *(candidate.plan for candidate in fitted))
     built = replace(built, candidates=(*built.candidates, *fitted))
     chosen = _choose(built, prepared, options, tools, folder)
+    limit = _limit(chosen.figures[REFERENCE].quality, options)
+    chosen = add_depth(chosen, prepared, workshop, options, tools, folder, max_drop=limit)
     chosen = replace(chosen, dropped=(*chosen.dropped, *built.dropped, *best.dropped))
     draft = make_draft(chosen, prepared, name=out.name, seed=options.seed)
     tools.progress.start(len(chosen.names), "write and check")
-    check = reload_check(chosen, golden_feeds(prepared))
+    check = reload_check(chosen)
     bundle = write_bundle(draft, out, overwrite=options.overwrite, before_publish=check)
     return ExportResult(
         bundle=bundle,
@@ -220,6 +223,10 @@ def _survey(prepared: Prepared, workshop: Workshop, options: ExportOptions, tool
     return survey(prepared, alone, tools, budget, methods=tuple(workshop.ranges), seed=options.seed)
 
 
+def _limit(reference: Quality, options: ExportOptions) -> float:
+    return default_max_drop(reference) if options.max_drop is None else options.max_drop
+
+
 def _choose(built: Built, prepared: Prepared, options: ExportOptions, tools: Tools, folder: Path) -> Chosen:
     trial = open_trial(built.candidates, folder)
     samples, budget = prepared.evaluation, options.budget
@@ -230,7 +237,7 @@ def _choose(built: Built, prepared: Prepared, options: ExportOptions, tools: Too
     if not scores[REFERENCE].scores.size:
         raise ExportError("The float model gives no finite outputs on the evaluation data.", "Check model and data.")
     quality = qualities(trial, prepared.metric, scores)
-    limit = default_max_drop(quality[REFERENCE]) if options.max_drop is None else options.max_drop
+    limit = _limit(quality[REFERENCE], options)
     trial = trial.without(hopeless(quality, {name for name in scores if not scores[name].finite}, limit))
     timings = time_all(trial, samples, tools, budget_s=budget.timing_s, seed=options.seed)
     found = figures(trial, scores, quality, timings, options.seed)

@@ -13,6 +13,7 @@ from edgehybrid.errors import OutputError, RequestError
 from edgehybrid.points import LEVELS
 
 Effort = Literal["quick", "standard", "thorough"]
+Exits = Literal["auto", "none"]
 RECIPE_SCHEMA = 1
 
 
@@ -34,8 +35,7 @@ class ExportOptions:
         calibration: Share of the rows of ``data`` that calibrate when there is no evaluation data of its own.
         dry_run: Only plan.
         overwrite: Replace a bundle that is there.
-        exits: ``auto`` fits heads where they pay, ``none`` makes none, anything else names outputs of the model
-            (comma-separated) that are trained as exits.
+        exits: ``auto`` fits heads where they pay, ``none`` makes none.
         exit_losses: What the exits may lose against full depth at most, one or several: shares of the inputs; for
             outputs that are values, shares of the spread of the outputs. Each holds with probability 0.9.
         shape: Input name to shape, instead of the model's own; a string is a free axis.
@@ -54,7 +54,7 @@ class ExportOptions:
     calibration: float = 0.3
     dry_run: bool = False
     overwrite: bool = False
-    exits: str = "auto"
+    exits: Exits = "none"
     exit_losses: tuple[float, ...] = (0.01, 0.02, 0.05)
     shape: Mapping[str, tuple[int | str, ...]] = field(default_factory=dict)
     cache: bool = True
@@ -75,8 +75,8 @@ class ExportOptions:
             raise RequestError(f"{self.calibration} is no share of the data.", "Give a number between 0 and 1.")
         if self.budget_s is not None and not self.budget_s > 0:
             raise RequestError(f"Nothing can be measured in {self.budget_s} s.", "Give more than 0.")
-        if not self.exits.strip(", "):
-            raise RequestError("No exits are named.", "Give auto, none, or names of outputs.")
+        if self.exits not in ("auto", "none"):
+            raise RequestError(f"There are no exits {self.exits!r}.", "Choose auto or none.")
         if not self.exit_losses or not all(loss > 0.0 for loss in self.exit_losses):
             raise RequestError("An exit that may lose nothing can never be proved.", "Give losses above 0, as 0.01.")
         if self.effort not in ("quick", "standard", "thorough"):

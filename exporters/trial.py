@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -153,16 +153,23 @@ def seconds_alone(prepared: Prepared, cache: Cache) -> float:
 
 
 def time_all(trial: Trial, samples: Samples, tools: Tools, *, budget_s: float, seed: int) -> Timings:
-    """Time every candidate on one sample, interleaved, while nothing else of ours runs.
-
-    It is done in parts of a few seconds, each kept, so that an interrupted export takes up where it stopped.
-    """
+    """Time every candidate on one sample, interleaved, while nothing else of ours runs."""
     feeds = first_feeds(samples, 1)[0]
-    names = tuple(candidate.name for candidate in trial.candidates)
+    key = (*(f"{c.name} {(c.twin or c.graph).digest} {c.threads}" for c in trial.candidates), samples.sha256)
+    runs = {c.name: (lambda session=trial.timed[c.name]: session.run(feeds)) for c in trial.candidates}
+    return time_runs(runs, key, tools, budget_s=budget_s, seed=seed)
+
+
+def time_runs(
+    runs: Mapping[str, Callable[[], object]], key: tuple[str, ...], tools: Tools, *, budget_s: float, seed: int
+) -> Timings:
+    """Time ``runs``, interleaved.
+
+    It is done in parts of a few seconds, each kept under ``key``, so that an interrupted export takes up where it
+    stopped.
+    """
     parts = max(round(budget_s / PART_S), 1)
-    key = ("latency", *(f"{c.name} {(c.twin or c.graph).digest} {c.threads}" for c in trial.candidates))
-    key = (*key, str(budget_s), str(seed), samples.sha256, machine_key())
-    runs = {name: (lambda session=trial.timed[name]: session.run(feeds)) for name in names}
+    key = ("latency", *key, str(budget_s), str(seed), machine_key())
     tools.progress.start(100, "latency")
     found = []
     for part in range(parts):
@@ -181,7 +188,7 @@ def time_all(trial: Trial, samples: Samples, tools: Tools, *, budget_s: float, s
         found.append(tools.cache.get((*key, str(part)), measure))
         tools.progress.advance(100 * (part + 1) // parts - 100 * part // parts)
     wall, cpu = (np.concatenate([np.asarray(a[of], dtype=np.float64) for a in found]) for of in ("wall_s", "cpu_s"))
-    return Timings(names=names, wall_s=wall, cpu_s=cpu)
+    return Timings(names=tuple(runs), wall_s=wall, cpu_s=cpu)
 
 
 def qualities(trial: Trial, metric: Metric, scores: Mapping[str, Score]) -> dict[str, Quality]:
@@ -225,7 +232,7 @@ def memory_of(trial: Trial, names: Sequence[str], prepared: Prepared, tools: Too
         key = ("memory", candidate.graph.digest, str(candidate.threads), machine_key())
 
         def measure(name: str = name, threads: int = candidate.threads) -> dict[str, NDArray[np.generic]]:
-            return {"bytes": np.array(resident_bytes(trial.model_file(name), trial.folder, feeds, threads))}
+            return {"bytes": np.array(resident_bytes([trial.model_file(name)], trial.folder, feeds, threads))}
 
         found[name] = int(tools.cache.get(key, measure)["bytes"])
         tools.progress.advance()

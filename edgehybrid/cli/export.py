@@ -33,10 +33,10 @@ _MOST_MISSES = 8
 @click.option("--levels", type=int, default=4, show_default=True, help="Most points beside the float reference.")
 @click.option(
     "--exits",
-    default="auto",
+    type=click.Choice(["auto", "none"]),
+    default="none",
     show_default=True,
-    metavar="auto|none|NAMES",
-    help="Early exits: heads made where they pay, none, or outputs of the model that are trained as exits.",
+    help="Early exits: auto fits heads where they pay, with a promise on what they lose.",
 )
 @click.option(
     "--exit-loss",

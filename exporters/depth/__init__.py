@@ -1,5 +1,7 @@
 """Cut a model into stages, put exits after them, and promise what they lose."""
 
+from edgehybrid.exporters.depth.cuts import Cut, FoundCuts, find_cuts
+from edgehybrid.exporters.depth.heading import Head, attach_head, fit_head, with_features
 from edgehybrid.exporters.depth.path import (
     Certified,
     Path,
@@ -12,23 +14,34 @@ from edgehybrid.exporters.depth.path import (
     make_exits,
     mean_cost,
 )
+from edgehybrid.exporters.depth.pooling import poolings
 from edgehybrid.exporters.depth.risk import Promise, Refusal, fixed_sequence, p_values, promise, samples_needed
+from edgehybrid.exporters.depth.slicing import slice_chain
 
 __all__ = [
     "Certified",
+    "Cut",
+    "FoundCuts",
+    "Head",
     "Path",
     "Promise",
     "Refusal",
+    "attach_head",
     "certify",
     "certify_between",
     "depths",
     "exit_shares",
+    "find_cuts",
+    "fit_head",
     "fit_path",
     "fixed_sequence",
     "losses_along",
     "make_exits",
     "mean_cost",
     "p_values",
+    "poolings",
     "promise",
     "samples_needed",
+    "slice_chain",
+    "with_features",
 ]

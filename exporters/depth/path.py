@@ -36,8 +36,9 @@ class Failure:
 
     def __call__(self, confidence: Floats) -> Floats:
         """Predicted failure, 0 to 1; 1 for NaN."""
-        predicted = np.interp(confidence, self.confidence, self.failure)
-        return np.asarray(np.where(np.isnan(confidence), 1.0, predicted), dtype=np.float64)
+        predicted: Floats = np.interp(confidence, self.confidence, self.failure)
+        predicted[np.isnan(confidence)] = 1.0
+        return predicted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +58,7 @@ class Path:
         below = min(int(place), last - 1)
         share = place - below
         low, high = self.knots[below], self.knots[below + 1]
-        return np.clip(low + share * (high - low), high, low)  # rounding must not make it rise
+        return np.asarray(np.clip(low + share * (high - low), high, low))  # rounding must not make it rise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

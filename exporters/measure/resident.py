@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,37 +15,47 @@ from edgehybrid.data import npz_bytes
 from edgehybrid.errors import ExportError
 
 _CHILD = """
-import sys
+import os, sys
 from pathlib import Path
 import onnxruntime, psutil
 from edgehybrid.data import read_npz
 from edgehybrid.runtime.backends import LoadRequest, OnnxBackend
-model, weights, inputs, threads = sys.argv[1:]
+models, weights, inputs, threads = sys.argv[1:]
 feeds, process = read_npz(Path(inputs)), psutil.Process()
 before = process.memory_info().rss
-session = OnnxBackend().load(LoadRequest(model_file=Path(model), weights_dir=Path(weights), threads=int(threads)))
+request = dict(weights_dir=Path(weights), threads=int(threads))
+sessions = [OnnxBackend().load(LoadRequest(model_file=Path(m), **request)) for m in models.split(os.pathsep)]
 for _ in range(3):
-    session.run(feeds)
+    values = dict(feeds)
+    for session in sessions:
+        values |= session.run({spec.name: values[spec.name] for spec in session.inputs})
 print(max(process.memory_info().rss - before, 0))
 """  # a text, not a module: importing this package would bring half of the workstation into the process
 
 
 def resident_bytes(
-    model_file: Path, weights_dir: Path, feeds: Mapping[str, NDArray[np.generic]], threads: int = 1
+    model_files: Sequence[Path], weights_dir: Path, feeds: Mapping[str, NDArray[np.generic]], threads: int = 1
 ) -> int:
     """Growth of the resident set, in bytes; the engine's own code is loaded before and does not count.
+
+    Args:
+        model_files: The stages, in the order in which they run; one for an uncut model.
+        weights_dir: Where their weights lie.
+        feeds: Inputs of the model.
+        threads: Intra-op threads.
 
     Raises:
         ExportError: If the process fails.
     """
-    inputs = model_file.parent / "resident-inputs.npz"
+    inputs = model_files[0].parent / "resident-inputs.npz"
     inputs.write_bytes(npz_bytes(feeds))
-    command = [sys.executable, "-c", _CHILD, str(model_file), str(weights_dir)]
+    models = os.pathsep.join(map(str, model_files))
+    command = [sys.executable, "-c", _CHILD, models, str(weights_dir)]
     done = subprocess.run([*command, str(inputs), str(threads)], capture_output=True, text=True, check=False)
     if done.returncode != 0 or not done.stdout.strip().isdigit():
         said = done.stderr.strip().splitlines()
         raise ExportError(
-            f"Measuring the memory of {model_file.name} failed: {said[-1] if said else done.returncode}.",
+            f"Measuring the memory of {model_files[0].parent.name} failed: {said[-1] if said else done.returncode}.",
             "Is there enough free memory?",
         )
     return int(done.stdout)

@@ -1,6 +1,8 @@
 """Load a model; find its families, components and cost."""
 
 from edgehybrid.exporters.inspection import Border, ModelReport, Move
+from edgehybrid.exporters.model.bodies import bodies, inner_nodes
+from edgehybrid.exporters.model.cost import node_bytes, node_macs
 from edgehybrid.exporters.model.edit import MICROSOFT, Editor, array_of, attribute
 from edgehybrid.exporters.model.errors import ORT_ERRORS
 from edgehybrid.exporters.model.families import Component, find_components, locate
@@ -14,6 +16,7 @@ from edgehybrid.exporters.model.probe import (
 )
 from edgehybrid.exporters.model.profile import TimeProfile, profile
 from edgehybrid.exporters.model.report import describe, inspect_model, model_info
+from edgehybrid.exporters.model.sizes import Sizes, find_sizes
 
 __all__ = [
     "LAYOUT_OPS",
@@ -26,17 +29,23 @@ __all__ = [
     "Model",
     "ModelReport",
     "Move",
+    "Sizes",
     "TimeProfile",
     "array_of",
     "attribute",
+    "bodies",
     "constant",
     "describe",
     "find_components",
+    "find_sizes",
     "free_axes",
+    "inner_nodes",
     "inspect_model",
     "load_model",
     "locate",
     "model_info",
+    "node_bytes",
+    "node_macs",
     "open_session",
     "profile",
     "synthetic_feeds",

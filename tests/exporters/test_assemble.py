@@ -7,11 +7,10 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from edgehybrid.bundle import Bundle
 from edgehybrid.errors import ExportError
-from edgehybrid.exporters import ExportOptions, export
 from edgehybrid.exporters.assemble import Chosen, golden_atol, reload_check
 from edgehybrid.runtime.backends import LoadRequest, OnnxBackend
+from edgehybrid.testing import make_bundle, make_point
 
 
 def test_tolerance_follows_the_arithmetic() -> None:
@@ -24,19 +23,24 @@ def test_tolerance_follows_the_arithmetic() -> None:
 
 
 def test_written_file_that_computes_something_else_stops_the_export(zoo: Any, tmp_path: Path) -> None:
-    """The last check loads what was written and compares it with the candidate; a difference names the variant."""
+    """The last check loads what was written and compares it with what the candidate gave; a difference names it."""
     zoo.save(zoo.hybrid(0), tmp_path / "m.onnx")
     zoo.save(zoo.hybrid(1), tmp_path / "other.onnx")
     feeds = zoo.feeds(zoo.hybrid(0), 4)
-    np.savez(tmp_path / "d.npz", x=zoo.feeds(zoo.hybrid(0), 20)["x"])
-    options = ExportOptions(effort="quick", cache=False, budget_s=0.05, levels=1)
-    export(tmp_path / "m.onnx", tmp_path / "out", data=tmp_path / "d.npz", options=options)
-    names = [variant.name for variant in Bundle.open(tmp_path / "out").doc.stages[0].variants]
-
-    def chosen(file: str) -> Chosen:
-        session = OnnxBackend().load(LoadRequest(model_file=tmp_path / file))
-        trial = SimpleNamespace(sessions=dict.fromkeys(names, session), candidate=lambda _: SimpleNamespace(threads=1))
-        return cast(Chosen, SimpleNamespace(trial=trial))
+    candidate = OnnxBackend().load(LoadRequest(model_file=tmp_path / "m.onnx"))
+    for file in ("m.onnx", "other.onnx"):
+        make_bundle(
+            tmp_path / f"{file}.bundle",
+            points=[make_point("fp32", energy_mj=1.0)],
+            inputs=candidate.inputs,
+            outputs=candidate.outputs,
+            golden_inputs=feeds,
+            golden_outputs={"fp32": candidate.run(feeds)},
+            models={"fp32": (tmp_path / file).read_bytes()},
+        )
+    trial = SimpleNamespace(candidate=lambda _: SimpleNamespace(threads=1))
+    check = reload_check(cast(Chosen, SimpleNamespace(trial=trial, uncut=("fp32",), chains=())))
+    check(tmp_path / "m.onnx.bundle")
 
     with pytest.raises(ExportError, match="'fp32' differs"):
-        reload_check(chosen("other.onnx"), feeds)(tmp_path / "out")
+        check(tmp_path / "other.onnx.bundle")

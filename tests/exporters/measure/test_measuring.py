@@ -98,6 +98,6 @@ def test_resident_memory_of_a_larger_model_is_larger(zoo: Any, tmp_path: Path) -
         (tmp_path / name / WEIGHTS_FILE).write_bytes(packed.weights)
         (tmp_path / name / MODEL_FILE).write_bytes(packed.models[name])
         feeds = {"x": np.zeros((1, width), np.float32)}
-        sizes[name] = resident_bytes(tmp_path / name / MODEL_FILE, tmp_path / name, feeds)
+        sizes[name] = resident_bytes([tmp_path / name / MODEL_FILE], tmp_path / name, feeds)
 
     assert sizes["large"] - sizes["small"] > 4 * 2**20

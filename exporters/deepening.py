@@ -1,0 +1,260 @@
+"""Depth: exits for the chosen candidates; each promise is a candidate of its own, measured as all others are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgehybrid.bundle import Dropped
+from edgehybrid.data import Samples
+from edgehybrid.exporters.assemble import Chosen, DeepPoint
+from edgehybrid.exporters.chains import Deep, LoadedChain, depth_runs, mixed, score_chain
+from edgehybrid.exporters.depth import Path as ThresholdPath
+from edgehybrid.exporters.depth import Refusal, make_exits
+from edgehybrid.exporters.depth_figures import (
+    DELTA,
+    Depths,
+    Losses,
+    certified_depths,
+    epsilon_pairs,
+    mixture_percentile,
+    taken_scores,
+    taken_sqnr_db,
+)
+from edgehybrid.exporters.measure import Timings, machine_key, resident_bytes
+from edgehybrid.exporters.options import ExportOptions
+from edgehybrid.exporters.prepare import Prepared, first_feeds
+from edgehybrid.exporters.search import Figures, choose
+from edgehybrid.exporters.trial import Tools, figures, time_runs
+from edgehybrid.points import REFERENCE, DepthFigures, LatencyMs, Risk
+from edgehybrid.quality import summarize
+
+Float64Array = NDArray[np.float64]
+
+_TIMING_SHARE = 0.6  # of the time that timing all candidates took
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Armed:
+    """A chain with its heads, loaded, and the order in which its thresholds may be lowered."""
+
+    loaded: LoadedChain
+    path: ThresholdPath
+    losses: Losses
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Promised:
+    """A chain under one promise, before it is timed."""
+
+    name: str
+    armed: Armed
+    deep: Deep
+    depths: Depths
+    epsilons: tuple[float, float]
+
+
+def deepen(
+    chosen: Chosen,
+    chains: Sequence[Armed],
+    prepared: Prepared,
+    options: ExportOptions,
+    tools: Tools,
+    *,
+    max_drop: float,
+) -> Chosen:
+    """Certify, measure and choose again, with every chain under every promise beside what was chosen so far."""
+    promised: list[_Promised] = []
+    dropped: list[Dropped] = []
+    samples = prepared.evaluation
+    wanted = len(chosen.scores[REFERENCE].scores)
+    tools.progress.start(wanted * len(chains), "depth")
+    for armed in chains:
+        deep = _score(armed.loaded, chosen, samples, prepared, tools, wanted)
+        kept, whys = _promises(armed, deep, options)
+        promised += kept
+        dropped += whys
+    if not promised:
+        return replace(chosen, dropped=(*chosen.dropped, *dropped))
+    return _choose_again(chosen, promised, prepared, options, tools, max_drop, dropped)
+
+
+def _score(
+    loaded: LoadedChain, chosen: Chosen, samples: Samples, prepared: Prepared, tools: Tools, wanted: int
+) -> Deep:
+    total = samples.count
+
+    def one_of(index: int) -> bool:
+        return (index + 1) * wanted // total > index * wanted // total
+
+    reference = chosen.trial.sessions[REFERENCE]
+    key = ("deep", *(stage.graph.digest for stage in loaded.chain.stages), samples.sha256, prepared.metric.name)
+
+    def measure() -> dict[str, NDArray[np.generic]]:
+        deep = score_chain(loaded, reference, samples, prepared.metric, wanted=one_of, advance=tools.progress.advance)
+        return {"confidence": deep.confidence, "answers": deep.answers, "scores": deep.scores, "truth": deep.truth}
+
+    kept = tools.cache.get((*key, str(wanted)), measure)
+    return Deep(**{name: np.asarray(array, dtype=np.float64) for name, array in kept.items()})
+
+
+def _promises(armed: Armed, deep: Deep, options: ExportOptions) -> tuple[list[_Promised], list[Dropped]]:
+    kept: list[_Promised] = []
+    dropped: list[Dropped] = []
+    chain = armed.loaded.chain
+    losses = armed.losses.of(deep)
+    for epsilons in epsilon_pairs(options.exit_losses):
+        name = f"{chain.name}~{epsilons[0]:g}"
+        found = certified_depths(armed.path, deep, losses, epsilons)
+        if isinstance(found, Refusal):
+            dropped.append(Dropped(name=name, reason=f"exits: {found.reason}"))
+        elif found.shares[-1] >= 1.0:
+            dropped.append(Dropped(name=name, reason="exits: with this promise no input leaves early"))
+        else:
+            kept.append(_Promised(name=name, armed=armed, deep=deep, depths=found, epsilons=epsilons))
+    return kept, dropped
+
+
+def _choose_again(
+    chosen: Chosen,
+    promised: Sequence[_Promised],
+    prepared: Prepared,
+    options: ExportOptions,
+    tools: Tools,
+    max_drop: float,
+    dropped: Sequence[Dropped],
+) -> Chosen:
+    timings = _time(chosen, promised, prepared, options, tools)
+    uncut = replace(
+        chosen.trial, candidates=tuple(c for c in chosen.trial.candidates if c.name in chosen.names), dropped=()
+    )
+    quality = {name: chosen.figures[name].quality for name in chosen.names}
+    found = figures(uncut, chosen.scores, quality, timings, options.seed)
+    found |= {item.name: _figures(item, found[REFERENCE], timings, prepared, options.seed) for item in promised}
+    others = [item for name, item in found.items() if name != REFERENCE]
+    frontier = choose(
+        found[REFERENCE],
+        others,
+        metric=prepared.metric,
+        max_drop=max_drop,
+        levels=options.levels,
+        seed=options.seed,
+    )
+    points = {
+        item.name: _point(item, found[item.name], found[REFERENCE], timings, prepared, tools)
+        for item in promised
+        if item.name in frontier.kept
+    }
+    return replace(
+        chosen,
+        names=(REFERENCE, *frontier.kept),
+        figures={**chosen.figures, **found},
+        timings=timings,
+        memory={**chosen.memory, **{name: point.resident_bytes for name, point in points.items()}},
+        dropped=(*chosen.dropped, *dropped, *frontier.dropped),
+        deep=points,
+    )
+
+
+def _time(
+    chosen: Chosen, promised: Sequence[_Promised], prepared: Prepared, options: ExportOptions, tools: Tools
+) -> Timings:
+    """Time every kept candidate, and every chain to each of its depths, together."""
+    samples = prepared.evaluation
+    feeds = first_feeds(samples, 1)[0]
+    trial = chosen.trial
+    runs: dict[str, Callable[[], object]] = {name: partial(trial.timed[name].run, feeds) for name in chosen.names}
+    key = [f"{name} {trial.candidate(name).graph.digest} {trial.candidate(name).threads}" for name in chosen.names]
+    outputs = [spec.name for spec in prepared.model.outputs]
+    for loaded in {item.armed.loaded.chain.name: item.armed.loaded for item in promised}.values():
+        for depth, run in enumerate(depth_runs(loaded, feeds, prepared.model.inputs, outputs)):
+            runs[_timed(loaded, depth)] = run
+        key.append(" ".join([loaded.chain.name, *(stage.graph.digest for stage in loaded.chain.stages)]))
+    budget_s = _TIMING_SHARE * options.budget.timing_s
+    return time_runs(runs, (*key, samples.sha256), tools, budget_s=budget_s, seed=options.seed)
+
+
+def _timed(loaded: LoadedChain, depth: int) -> str:
+    return f"{loaded.chain.name}@{depth}"
+
+
+def _walls(item: _Promised, timings: Timings) -> tuple[list[Float64Array], list[Float64Array]]:
+    """Latency and CPU time of every round at each depth."""
+    loaded = item.armed.loaded
+    columns = [timings.column(_timed(loaded, depth)) for depth in range(len(loaded.chain.stages))]
+    return [timings.wall_s[:, c] for c in columns], [timings.cpu_s[:, c] for c in columns]
+
+
+def _figures(item: _Promised, reference: Figures, timings: Timings, prepared: Prepared, seed: int) -> Figures:
+    wall, cpu = _walls(item, timings)
+    loaded, scores = item.armed.loaded, taken_scores(item.deep, item.depths.taken)
+    wall_s = mixed(wall, item.depths.shares)
+    mean = Timings(
+        names=("mean", REFERENCE), wall_s=np.column_stack([wall_s, reference.wall_s]), cpu_s=np.zeros((len(wall_s), 2))
+    )
+    return Figures(
+        name=item.name,
+        quality=summarize(prepared.metric, scores, reference.scores),
+        scores=scores,
+        sqnr_db=taken_sqnr_db(item.deep, item.depths.taken),
+        wall_s=wall_s,
+        cpu_s=np.maximum(mixed(cpu, item.depths.shares), 1e-9),
+        speedup=mean.speedup("mean", REFERENCE, seed),
+        size_bytes=sum(loaded.size_bytes),
+        finite=bool(np.isfinite(item.deep.answers).all()),
+    )
+
+
+def _point(
+    item: _Promised, found: Figures, reference: Figures, timings: Timings, prepared: Prepared, tools: Tools
+) -> DeepPoint:
+    wall, cpu = _walls(item, timings)
+    loaded, shares = item.armed.loaded, item.depths.shares
+    stages = [stage.name for stage in loaded.chain.stages if stage.exit is not None]
+    p50, p95 = (mixture_percentile(wall, shares, q) * 1e3 for q in (50.0, 95.0))
+    return DeepPoint(
+        loaded=loaded,
+        exits=make_exits(item.armed.path, stages, item.deep.confidence, item.depths.places),
+        risk=Risk(
+            epsilon=item.epsilons[0],
+            relaxed_epsilon=item.epsilons[1],
+            delta=DELTA,
+            n=len(item.deep.scores),
+            loss=item.armed.losses.kind,
+            bound=item.armed.losses.bound,
+        ),
+        depths=tuple(
+            DepthFigures(
+                share=share,
+                relaxed_share=relaxed,
+                latency_ms=float(np.median(w)) * 1e3,
+                cpu_ms=float(np.median(c)) * 1e3,
+            )
+            for share, relaxed, w, c in zip(shares, item.depths.relaxed_shares, wall, cpu, strict=True)
+        ),
+        latency_ms=LatencyMs(p50=p50, p95=p95, mean=float(np.median(found.wall_s)) * 1e3),
+        cpu_ms=float(np.median(found.cpu_s)) * 1e3,
+        relaxed_quality=summarize(prepared.metric, taken_scores(item.deep, item.depths.relaxed), reference.scores),
+        resident_bytes=_memory(loaded, prepared, tools),
+    )
+
+
+def _memory(loaded: LoadedChain, prepared: Prepared, tools: Tools) -> int:
+    feeds = first_feeds(prepared.evaluation, 1)[0]
+    threads = loaded.chain.candidate.threads
+    key = ("memory", *(stage.graph.digest for stage in loaded.chain.stages), str(threads), machine_key())
+
+    def measure() -> Mapping[str, NDArray[np.generic]]:
+        return {"bytes": np.array(resident_bytes(loaded.model_files(), loaded.folder, feeds, threads))}
+
+    return int(tools.cache.get(key, measure)["bytes"])
+
+
+def chain_folder(folder: Path, name: str) -> Path:
+    """Where a chain is written for its trial."""
+    return folder / "chains" / name
