@@ -17,30 +17,37 @@ from edgehybrid.runtime.simulation.scenario import (
     Scenario,
     Solar,
 )
+from edgehybrid.runtime.simulation.study import CONTROLLERS, Figure, Result, Study, figure, run_study
 from edgehybrid.runtime.simulation.traces import Trace, make_trace, read_trace
 from edgehybrid.runtime.simulation.world import World, draw_world
 
 __all__ = [
+    "CONTROLLERS",
     "Ambient",
     "Board",
     "Contention",
     "Document",
     "Driver",
+    "Figure",
     "Load",
     "Mission",
     "Outcome",
     "Pack",
     "Random",
+    "Result",
     "Scenario",
     "Script",
     "Solar",
+    "Study",
     "Trace",
     "Trail",
     "World",
     "case_names",
     "draw_world",
     "drive",
+    "figure",
     "load_scenario",
     "make_trace",
     "read_trace",
+    "run_study",
 ]

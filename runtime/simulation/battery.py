@@ -59,6 +59,14 @@ def open_circuit_v(soc: float) -> float:
     return _OCV[i] + share * (_OCV[i + 1] - _OCV[i])
 
 
+def least_soc(pack: Pack, watts: float) -> float:
+    """Return the charge below which ``watts`` pull the voltage under the cut-off; that much is never delivered."""
+    needed_v = CUT_OFF_V + watts / CUT_OFF_V * pack.resistance_ohm
+    i = min(max(bisect_right(_OCV, needed_v), 1), len(_OCV) - 1)
+    share = (needed_v - _OCV[i - 1]) / (_OCV[i] - _OCV[i - 1])
+    return clip(_SOC[i - 1] + share * (_SOC[i] - _SOC[i - 1]), 0.0, 1.0)
+
+
 def drain(
     charge: Charge, pack: Pack, phase: float, load_w: float, sun_w: float, dt_s: float, *, was_dead: bool
 ) -> tuple[Charge, bool]:

@@ -161,7 +161,6 @@ def _outcome(state: PlantState, log: _Log, server: Server, link: _Link | None) -
         answered=counts.answered,
         worth=worth / total if total else math.nan,
         late=counts.late / max(counts.met, 1),
-        below_floor=counts.below / answered,
         energy_wh=state.out_j / 3600.0,
         ours_j=state.ours_j,
         lost_j=0.0 if charge is None else charge.lost_j,

@@ -23,7 +23,8 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 _Z95 = 1.645
-_MAX_SIGMA = 0.5
+_SIGMA = 0.05
+_MAX_SIGMA = 0.2  # a busy workstation's 95th percentile says more of the workstation
 _THREAD_POWER = 0.5
 _LEAST = 1e-9  # shares that are zero but for rounding
 
@@ -150,5 +151,5 @@ def _moved(strict: Sequence[float], reach: Sequence[float]) -> float:
 def _sigma(point: OperatingPoint) -> float:
     """Jitter by the measured percentiles; where inputs differ in depth they say nothing of it."""
     if point.depths or not point.latency_ms.p50 > 0:
-        return 0.05
+        return _SIGMA
     return clip(math.log(max(point.latency_ms.p95 / point.latency_ms.p50, 1.0)) / _Z95, 0.0, _MAX_SIGMA)

@@ -45,7 +45,6 @@ class Outcome:
         answered: How many were answered, in time or not.
         worth: Mean over all inputs; a late or missing answer counts ``late_quality``.
         late: Share of the inputs that came while the board was alive and were answered late or not at all.
-        below_floor: Share of the answers by points under the quality floor.
         energy_wh: Of the board.
         ours_j: Of the inferences, above the idle board.
         lost_j: Heat in the battery.
@@ -64,7 +63,6 @@ class Outcome:
     answered: int
     worth: float
     late: float
-    below_floor: float
     energy_wh: float
     ours_j: float
     lost_j: float

@@ -115,7 +115,8 @@ class Mission:
     Attributes:
         duration_h: Length in hours.
         deadline_ms: From the arrival of an input to its answer.
-        min_quality: Worst quality of a point that may answer, in the metric's unit.
+        min_quality: Mean quality that must be reached, in the metric's unit. Without a battery and an energy goal the
+            aim is then the least energy.
         last_until_end: Whether the controller is told when the mission ends.
         late_quality: What a late or missing answer is worth, in the metric's unit. ``None``: 0 for accuracy and
             agreement, else the quality of the worst point.

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from edgehybrid.points import OperatingPoint
 from edgehybrid.runtime.simulation.drivers import Script, Shares
-from edgehybrid.runtime.simulation.options import Option, late_worth, worth
+from edgehybrid.runtime.simulation.options import Option, late_worth
 from edgehybrid.runtime.simulation.plant import PlantState, core_w, speed_of
 from edgehybrid.runtime.simulation.world import World
 
@@ -44,7 +44,6 @@ class Counts:
     met: int = 0  # inputs that came while the board was alive
     answered: int = 0
     late: int = 0
-    below: int = 0
     worth: float = 0.0
     wall_s: float = 0.0
     depth: int = 0
@@ -65,8 +64,6 @@ class Server:
         self.late_worth = late_worth(points, mission.late_quality)
         self._world, self._cores = world, world.device.cpu.cores
         self._deadline_s = world.scenario.deadline_s or math.inf
-        floor = mission.min_quality
-        self._floor = -math.inf if floor is None else worth(points[0].quality, floor) - SLACK
         self._arrivals, self._difficulty = world.arrivals_s.tolist(), world.difficulty.tolist()
         self._jitter = world.jitter.tolist()
         self._core_w = {n: core_w(world.device.power, n) for n in range(1, self._cores + 1)}
@@ -80,9 +77,7 @@ class Server:
     def serve(self, until_s: float, state: PlantState, source: Script | Shares) -> Window:
         """Serve the inputs that come before ``until_s``."""
         window, world, counts = Window(), self._world, self.counts
-        cell = world.cell(state.at_s)
-        clock, others = speed_of(state), world.neighbours.item(cell)
-        drift, memory = world.drift.item(cell), world.memory.item(cell) - 1.0
+        clock = speed_of(state)
         while self._index < len(self._arrivals) and self._arrivals[self._index] < until_s:
             i = self._index
             self._index += 1
@@ -94,10 +89,10 @@ class Server:
                 counts.late += 1
                 window.worth += self.late_worth
                 continue
-            stage = option.depth_of(self._difficulty[i])
-            pace = world.speed[option.point] * drift * math.exp(option.sigma * self._jitter[i])
-            pace *= 1.0 + memory * world.sensitivity[option.point]
-            crowd = max((option.threads + others) / self._cores, 1.0)
+            stage, cell = option.depth_of(self._difficulty[i]), world.cell(self._arrivals[i])
+            pace = world.speed[option.point] * world.drift.item(cell) * math.exp(option.sigma * self._jitter[i])
+            pace *= 1.0 + (world.memory.item(cell) - 1.0) * world.sensitivity[option.point]
+            crowd = max((option.threads + world.neighbours.item(cell)) / self._cores, 1.0)
             wall_s = option.latency_s[stage] * pace * crowd / clock
             cpu_s = option.cpu_s[stage] * pace  # at full clock; watts fall as the clock does
             window.work_j += cpu_s * self._core_w[min(option.threads, self._cores)]
@@ -114,7 +109,6 @@ class Server:
         window.worth += self.late_worth if late else option.worth_of(self._difficulty[i])
         window.answers.append(Served(self._free_s, option, stage + 1, wall_s))
         counts.late += late
-        counts.below += option.mean_worth < self._floor
         counts.answered += 1
         counts.wall_s += wall_s
         counts.depth += stage + 1
