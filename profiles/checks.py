@@ -65,8 +65,9 @@ def policy_problems(policy: Policy) -> list[str]:
     problems += [
         f"{name} is {v:g}, it must be at least 0" for name, v in at_least_zero.items() if v is not None and v < 0
     ]
-    if not 0 <= policy.late_share <= 1:
-        problems.append(f"late_share is {policy.late_share:g}, it must be 0 to 1")
+    shares = {"late_share": policy.late_share, "exits.audit_share": policy.exits.audit_share}
+    problems += [f"{name} is {v:g}, it must be 0 to 1" for name, v in shares.items() if not 0 <= v <= 1]
+    problems += _positive({"gate.max_age_s": policy.gate.max_age_s})
     if not policy.name.strip():
         problems.append("name is empty")
     return problems

@@ -112,6 +112,22 @@ class ExecutionPolicy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ExitsPolicy:
+    """Whether inputs may leave early, and the share of those that could which runs to the end to be compared."""
+
+    enabled: bool = True
+    audit_share: float = 0.02
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatePolicy:
+    """Whether the last answer is given again to an input that barely changed, and how old it may be, in seconds."""
+
+    enabled: bool = False
+    max_age_s: float = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """What the owner wants.
 
@@ -127,6 +143,8 @@ class Policy:
     thermal: ThermalPolicy
     switching: SwitchingPolicy
     execution: ExecutionPolicy = field(default_factory=ExecutionPolicy)
+    exits: ExitsPolicy = field(default_factory=ExitsPolicy)
+    gate: GatePolicy = field(default_factory=GatePolicy)
     max_drop: float | None = None
     late_share: float = 0.05
     background_steps: int = 1

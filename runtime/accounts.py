@@ -15,7 +15,7 @@ from edgehybrid.runtime.execution import LatencyStats, Ledger, Note
 from edgehybrid.runtime.telemetry import Snapshot
 
 _TOLD = 64  # runs of one batch that the controller is told of; thousands more would teach it nothing new
-_POINT, _LATENCY = itemgetter(1), itemgetter(3)
+_POINT_AND_DEPTH, _LATENCY = itemgetter(1, 2), itemgetter(3)
 
 
 class Accounts:
@@ -33,7 +33,8 @@ class Accounts:
     def __init__(
         self, points: Iterable[OperatingPoint], device: DeviceProfile, observe: Callable[[Observation], None]
     ) -> None:
-        self._cores = {point.name: _busy_cores(point) for point in points}
+        self._points = {point.name: point for point in points}
+        self._cores: dict[tuple[str, int], float] = {}
         self._meter = Meter(model=EnergyModel(device))
         self._ledger = Ledger()
         self._observe = observe
@@ -43,12 +44,12 @@ class Accounts:
     def add(self, notes: Sequence[Note]) -> None:
         """Count runs, oldest first, and tell the controller of the latest."""
         self._ledger.add(notes)
-        for point, same in groupby(notes, _POINT):
+        for (point, depth), same in groupby(notes, _POINT_AND_DEPTH):
             wall_s = sum(map(_LATENCY, same))
-            self._waiting_cpu_s += wall_s * self._cores[point]
+            self._waiting_cpu_s += wall_s * self._busy(point, depth)
             self._waiting_wall_s += wall_s
-        for ended_s, point, depth, latency_s in notes[-_TOLD:]:
-            energy = self._meter.model.inference(latency_s * self._cores[point], latency_s)
+        for ended_s, point, depth, latency_s, _ in notes[-_TOLD:]:
+            energy = self._meter.model.inference(latency_s * self._busy(point, depth), latency_s)
             self._observe(
                 Observation(at_s=ended_s, point=point, depth=depth, latency_s=latency_s, energy_j=energy.value)
             )
@@ -57,6 +58,12 @@ class Accounts:
         """Take a reading of the device into the energy account."""
         self._settle()
         self._meter = self._meter.add_snapshot(snapshot)
+
+    def _busy(self, point: str, depth: int) -> float:
+        key = (point, depth)
+        if key not in self._cores:
+            self._cores[key] = _busy_cores(self._points[point], depth)
+        return self._cores[key]
 
     def _settle(self) -> None:
         """Charge the runs since the last look."""
@@ -94,7 +101,11 @@ class Accounts:
         return self._meter.total
 
 
-def _busy_cores(point: OperatingPoint) -> float:
-    """Return how many cores the point kept busy while it was measured."""
-    wall_ms = point.latency_ms.p50
-    return point.cpu_ms / wall_ms if wall_ms > 0 else 1.0
+def _busy_cores(point: OperatingPoint, depth: int) -> float:
+    """Return how many cores the point kept busy while it was measured, at that depth where it has figures for it."""
+    if depth == 0:  # an answer that is given again: our own thread
+        return 1.0
+    cpu_ms, wall_ms = point.cpu_ms, point.latency_ms.p50
+    if depth <= len(point.depths):
+        cpu_ms, wall_ms = point.depths[depth - 1].cpu_ms, point.depths[depth - 1].latency_ms
+    return cpu_ms / wall_ms if wall_ms > 0 else 1.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import logging
 import os
 import threading
@@ -10,17 +9,28 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from datetime import datetime
 from types import TracebackType
 from typing import Self
 
 from edgehybrid.bundle import Bundle
 from edgehybrid.errors import BackendError, EdgeHybridError, RequestError
-from edgehybrid.profiles import DeviceProfile, Policy, detect_device, load_device, load_policy
+from edgehybrid.profiles import DeviceProfile, Policy, load_policy
 from edgehybrid.runtime.accounts import Accounts
 from edgehybrid.runtime.backends import Array, Backend, make_backend
-from edgehybrid.runtime.control import Context, Controller, Decision, Until, seconds_until
-from edgehybrid.runtime.execution import Activator, Goldens, Note, Plan, Request, Switch, load_plan
+from edgehybrid.runtime.control import Controller, Decision, Until
+from edgehybrid.runtime.execution import (
+    Activator,
+    Dial,
+    ExitWatch,
+    Goldens,
+    Note,
+    Plan,
+    Request,
+    Switch,
+    load_plan,
+    make_gate,
+)
+from edgehybrid.runtime.options import Keep, Pin, find_device, first_context, make_pin, next_context, words
 from edgehybrid.runtime.results import Result, Status
 from edgehybrid.runtime.telemetry import Snapshot, Telemetry
 
@@ -28,12 +38,6 @@ _log = logging.getLogger("edgehybrid")
 _JOURNAL = 256
 _MANY_NOTES = 1 << 14
 _now = time.monotonic  # of latencies; the engine's own clock may be a simulator's
-
-
-class Keep(enum.Enum):
-    """Marks an argument that was not given."""
-
-    KEEP = enum.auto()
 
 
 _KEEP = Keep.KEEP
@@ -82,22 +86,26 @@ class Engine:
     ) -> None:
         self._bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
         self._policy = policy if isinstance(policy, Policy) else load_policy(policy)
-        self._device = _device(device, root)
+        self._device = find_device(device, root)
         self._clock, self._backends = clock, dict(backends or {})
-        self._context = Context(deadline_s=_deadline_s(deadline_ms), until_s=_until_s(until, clock))
+        self._context = first_context(deadline_ms, until, clock)
         self._goldens = Goldens(self._bundle)
         self._telemetry = Telemetry(root, device=self._device, clock=clock, pack_wh=battery_wh)
         self._controller = Controller(self._bundle.points, self._device, self._policy)
         self._accounts = Accounts(self._bundle.points, self._device, self._controller.observe)
         self._notes: deque[Note] = deque()
         self._lock = threading.Lock()  # of everything that a round changes; a run never waits for it
-        self._pinned: str | None = None
+        self._pin = Pin()
+        self._dial = Dial(audit_share=self._policy.exits.audit_share)
+        self._exits = ExitWatch(self._bundle.points, self._dial, audit_share=self._policy.exits.audit_share)
+        self._gate = make_gate(self._bundle, self._policy.gate, self._dial, clock)
         self._excluded: Mapping[str, str] = {}
         self._journal: deque[Switch] = deque(maxlen=_JOURNAL)
         self._switches = self._faults = 0
         self._last_fault: str | None = None
         self._snapshot = self._telemetry.read()
         self._decision, first = self._first_plan(start)
+        self._dial.turn(self._decision.exit_scalar)
         self._activator = Activator(
             first, self._load, clock, switched=self._note_switch, failed=self._note_failure, last_run=self._last_note
         )
@@ -116,14 +124,13 @@ class Engine:
             DataError: An input is missing, unknown, or has a wrong dtype or shape.
             BackendError: The inference failed, or the engine is closed.
         """
-        plan = self._activator.plan
+        plan, gate = self._activator.plan, self._gate
         started = _now()
-        outputs, depth, confidence, _ = plan.trace(feeds)
+        outputs, depth, confidence, seen = plan.trace(feeds) if gate is None else gate.trace(plan, feeds)
         ended = _now()
         latency_s = ended - started
-        point = plan.point.name
-        notes = self._notes
-        notes.append((ended, point, depth, latency_s))
+        point, notes = plan.point.name, self._notes
+        notes.append((ended, point, depth, latency_s, seen))
         if len(notes) > _MANY_NOTES:
             self._count_early()
         return Result(outputs, point, depth, confidence, latency_s * 1e3)
@@ -145,22 +152,28 @@ class Engine:
         for feeds in inputs:
             yield self.run(feeds)
 
-    def pin(self, point: str | None) -> None:
+    def pin(self, point: str | None, *, exit_scalar: float | Keep | None = _KEEP) -> None:
         """Run ``point`` from now on, whatever the controller thinks; ``None`` gives it back the choice.
 
-        The switch happens in the background, as every other.
+        The switch happens in the background, as every other; thresholds move at once.
+
+        Args:
+            point: The point.
+            exit_scalar: 0 keeps the promise of its exits, 1 saves most, ``None`` lets nothing leave early; not given,
+                the controller and the policy choose.
 
         Raises:
-            RequestError: There is no such point, or it does not work on this device.
+            RequestError: There is no such point, it does not work on this device, or ``exit_scalar`` is out of range.
             BackendError: The engine is closed.
         """
         self._require_open()
+        wish = make_pin(point, exit_scalar)
         if point is not None:
             self._bundle.point(point)
             if point in self._excluded:
                 raise RequestError(f"{point} cannot run here: {self._excluded[point]}", "Pin another point.")
-        self._pinned = point
         with self._lock:
+            self._pin = wish
             self._choose()
 
     def context(
@@ -186,16 +199,15 @@ class Engine:
         Raises:
             RequestError: A value is out of its range.
         """
-        if isinstance(importance, int | float) and not 0 <= importance <= 1:
-            raise RequestError(f"importance={importance:g} is out of range.", "Pass 0 to 1, or None.")
-        old = self._context
-        self._context = Context(
-            deadline_s=old.deadline_s if isinstance(deadline_ms, Keep) else _deadline_s(deadline_ms),
-            until_s=old.until_s if isinstance(until, Keep) else _until_s(until, self._clock),
-            foreground=old.foreground if isinstance(foreground, Keep) else foreground,
-            user_waiting=old.user_waiting if isinstance(user_waiting, Keep) else user_waiting,
-            importance=old.importance if isinstance(importance, Keep) else importance,
-            hints={**old.hints, **hints},
+        self._context = next_context(
+            self._context,
+            self._clock,
+            foreground=foreground,
+            user_waiting=user_waiting,
+            importance=importance,
+            deadline_ms=deadline_ms,
+            until=until,
+            hints=hints,
         )
         self._wake.set()
 
@@ -225,12 +237,13 @@ class Engine:
                 at_s=self._clock(),
                 point=self._activator.plan.point.name,
                 decision=self._decision,
-                pinned=self._pinned,
+                pinned=self._pin.point,
                 snapshot=self._snapshot,
                 context=self._context,
                 inferences=self._accounts.inferences,
                 points=self._accounts.points,
                 depths=self._accounts.depths,
+                exits=self._exits.reports(),
                 switches=self._switches,
                 excluded=self._excluded,
                 joules=self._accounts.joules,
@@ -265,7 +278,7 @@ class Engine:
         """Stop watching, finish a switch that is under way, release the models. May be called twice."""
         if self._closed:
             return
-        self._closed = True
+        self._closed, self._gate = True, None
         self._wake.set()
         if self._watcher.is_alive():
             self._watcher.join()
@@ -296,7 +309,7 @@ class Engine:
             except Exception as error:  # noqa: BLE001  # the loop's last guard: the app must go on
                 _log.exception("the engine could not look at the device; it serves on at its point")
                 self._faults += 1
-                self._last_fault = _words(error)
+                self._last_fault = words(error)
 
     def _round(self) -> Decision:
         with self._lock:
@@ -308,13 +321,15 @@ class Engine:
     def _choose(self) -> Decision:
         """Decide on the last snapshot and ask for the point; under the lock, so that requests come in their order."""
         self._decision = decision = self._decide(self._snapshot)
+        self._dial.turn(decision.exit_scalar)
         if decision.point != self._activator.plan.point.name or self._activator.busy:  # another may be on its way
             self._activator.request(Request(point=decision.point, reason=decision.reason))
         return decision
 
     def _decide(self, snapshot: Snapshot) -> Decision:
         decision = self._controller.decide(snapshot, self._context, excluded=self._excluded)
-        pinned = self._pinned
+        decision = replace(decision, exit_scalar=self._pin.scalar(self._policy.exits, decision))
+        pinned = self._pin.point
         if pinned is None:
             return decision
         if pinned in self._excluded:
@@ -331,6 +346,9 @@ class Engine:
             now = self._clock()
             batch = [(now, *note[1:]) for note in batch]
         self._accounts.add(batch)
+        for point, why in self._exits.add(batch):
+            self._journal.append(Switch(at_s=self._clock(), source=point, target=point, reason=why, ready_s=0.0))
+            _log.warning("%s: %s", point, why)
 
     def _count_early(self) -> None:
         """Keep memory bounded when nobody looks for long; never waits."""
@@ -343,7 +361,8 @@ class Engine:
     def _first_plan(self, start: str | None) -> tuple[Decision, Plan]:
         if start is not None:
             plan = self._load(self._bundle.point(start).name)
-            return Decision(at_s=self._snapshot.at_s, point=start, reason=f"started at {start} by the app"), plan
+            begun = Decision(at_s=self._snapshot.at_s, point=start, reason=f"started at {start} by the app")
+            return replace(begun, exit_scalar=self._pin.scalar(self._policy.exits, begun)), plan
         while len(self._excluded) < len(self._bundle.points):
             decision = self._decide(self._snapshot)
             try:
@@ -360,7 +379,9 @@ class Engine:
             return None
 
     def _load(self, name: str) -> Plan:
-        return load_plan(self._bundle, self._bundle.point(name), self._policy.execution, self._backend, self._goldens)
+        return load_plan(
+            self._bundle, self._bundle.point(name), self._policy.execution, self._backend, self._goldens, self._dial
+        )
 
     def _backend(self, name: str) -> Backend:
         if name not in self._backends:
@@ -373,27 +394,6 @@ class Engine:
         _log.info("%s -> %s: %s", switch.source, switch.target, switch.reason)
 
     def _note_failure(self, request: Request, error: Exception) -> None:
-        self._excluded = {**self._excluded, request.point: _words(error)}
-        _log.warning("%s is excluded: %s", request.point, _words(error))
+        self._excluded = {**self._excluded, request.point: words(error)}
+        _log.warning("%s is excluded: %s", request.point, words(error))
         self._wake.set()  # choose again at once
-
-
-def _words(error: Exception) -> str:
-    """Say what an error says; a foreign one with its kind."""
-    return str(error) if isinstance(error, EdgeHybridError) else f"{type(error).__name__}: {error}"
-
-
-def _device(device: DeviceProfile | str | os.PathLike[str] | None, root: str | os.PathLike[str]) -> DeviceProfile:
-    if isinstance(device, DeviceProfile):
-        return device
-    return detect_device(root) if device is None else load_device(device)
-
-
-def _deadline_s(deadline_ms: float | None) -> float | None:
-    if deadline_ms is not None and not deadline_ms > 0:
-        raise RequestError(f"deadline_ms={deadline_ms:g} cannot be kept.", "Pass more than 0, or None.")
-    return None if deadline_ms is None else deadline_ms / 1e3
-
-
-def _until_s(until: Until | None, clock: Callable[[], float]) -> float | None:
-    return None if until is None else clock() + seconds_until(until, datetime.now().astimezone())

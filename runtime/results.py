@@ -9,7 +9,7 @@ from typing import NamedTuple
 from edgehybrid.runtime.backends import Array
 from edgehybrid.runtime.control import Context, Decision
 from edgehybrid.runtime.energy import Joules
-from edgehybrid.runtime.execution import LatencyStats
+from edgehybrid.runtime.execution import ExitReport, LatencyStats
 from edgehybrid.runtime.telemetry import Snapshot
 
 
@@ -19,8 +19,9 @@ class Result(NamedTuple):
     Attributes:
         outputs: Output name to array; they belong to the caller.
         point: The operating point that ran.
-        depth: How many stages ran.
-        confidence: Score of the exit that answered, 0 to 1; ``None`` without exits.
+        depth: How many stages the answer took: of a batch, the most that a row took; 0 if the last one was given again.
+        confidence: Score of the exit that answered, 0 to 1: of a batch, the lowest of those rows that left by an exit.
+            ``None`` where the full model answered: how sure it is, no exit can tell.
         latency_ms: From taking the inputs to having the outputs, in milliseconds.
     """
 
@@ -44,7 +45,8 @@ class Status:
         context: What the app said.
         inferences: Finished runs.
         points: Runs by point.
-        depths: Runs by depth.
+        depths: Inputs by depth: every row of a batch on its own where a point has exits.
+        exits: Of each point with exits, whether they answer and why, and what audits have shown.
         switches: Switches that took place.
         excluded: Points that do not work on this device, and why.
         joules: Energy of all runs so far, with its method.
@@ -64,6 +66,7 @@ class Status:
     inferences: int
     points: Mapping[str, int]
     depths: Mapping[int, int]
+    exits: Mapping[str, ExitReport]
     switches: int
     excluded: Mapping[str, str]
     joules: Joules

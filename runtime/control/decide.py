@@ -103,7 +103,11 @@ def _forced(state: State, ladder: Ladder, guard: Guard, snapshot: Snapshot) -> t
     point = ladder.cheapest.name
     origin = f" (from {state.point})" if state.point not in (None, point) else ""
     decision = Decision(
-        at_s=snapshot.at_s, point=point, reason=f"guard {guard.name}: {guard.why}: {point}{origin}", guard=guard.name
+        at_s=snapshot.at_s,
+        point=point,
+        reason=f"guard {guard.name}: {guard.why}: {point}{origin}",
+        exit_scalar=1.0,
+        guard=guard.name,
     )
     return replace(state, point=point, since_s=snapshot.at_s), decision
 

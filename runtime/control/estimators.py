@@ -66,14 +66,31 @@ class Learned:
     period_s: float | None = None
     last_input_s: float | None = None
 
-    def expected_s(self, point: OperatingPoint) -> float:
-        """Return the latency of ``point`` at the bundle's speed, with its own correction, in seconds."""
-        return point.latency_ms.p50 / 1e3 * self.corrections.get(point.name, 1.0)
+    def expected_s(self, point: OperatingPoint, depth: int | None = None) -> float:
+        """Return the latency of ``point`` at the bundle's speed, with its own correction, in seconds.
+
+        Args:
+            point: The point.
+            depth: Of answers after so many stages; ``None``, or a depth without figures, takes the point's median.
+        """
+        latency_ms = point.latency_ms.p50
+        if depth is not None and 0 < depth <= len(point.depths):
+            latency_ms = point.depths[depth - 1].latency_ms
+        return latency_ms / 1e3 * self.corrections.get(point.name, 1.0)
 
     def share_in_time(self, point: OperatingPoint, deadline_s: float) -> float:
-        """Return the expected share of inferences at ``point`` that end within ``deadline_s``, 0 to 1."""
-        expected = self.expected_s(point)
-        return self.slowdown.share_within(deadline_s / expected) if expected > 0 else 1.0
+        """Return the expected share of inferences at ``point`` that end within ``deadline_s``, 0 to 1.
+
+        With exits, each depth counts by the share of the inputs that it answers.
+        """
+        shares = [figures.share for figures in point.depths]
+        if sum(shares) <= 0:
+            return self._share_within(deadline_s, self.expected_s(point))
+        within = [self._share_within(deadline_s, self.expected_s(point, k + 1)) for k in range(len(shares))]
+        return sum(share * part for share, part in zip(shares, within, strict=True)) / sum(shares)
+
+    def _share_within(self, deadline_s: float, expected_s: float) -> float:
+        return self.slowdown.share_within(deadline_s / expected_s) if expected_s > 0 else 1.0
 
     def inputs_per_s(self, now_s: float) -> float:
         """Return how many inputs come per second; falls while none come."""
@@ -83,8 +100,13 @@ class Learned:
 
 
 def learn(learned: Learned, seen: Observation, point: OperatingPoint) -> Learned:
-    """Learn from one inference at ``point``."""
-    expected = learned.expected_s(point)
+    """Learn from one inference at ``point``: how slow the device is against the figures of that very depth.
+
+    An answer that was given again tells nothing of that, only that an input came.
+    """
+    expected = learned.expected_s(point, seen.depth)
+    if seen.depth == 0:
+        return replace(learned, period_s=_period(learned, seen.at_s), last_input_s=_latest(learned, seen.at_s))
     if not (expected > 0 and seen.latency_s > 0 and math.isfinite(seen.latency_s)):
         return learned
     ratio = seen.latency_s / expected
@@ -96,8 +118,12 @@ def learn(learned: Learned, seen: Observation, point: OperatingPoint) -> Learned
         slowdown=learned.slowdown.update(ratio),
         corrections={**learned.corrections, point.name: own},
         period_s=_period(learned, seen.at_s),
-        last_input_s=max(seen.at_s, learned.last_input_s or seen.at_s),
+        last_input_s=_latest(learned, seen.at_s),
     )
+
+
+def _latest(learned: Learned, at_s: float) -> float:
+    return max(at_s, learned.last_input_s or at_s)
 
 
 def _period(learned: Learned, at_s: float) -> float | None:

@@ -20,7 +20,7 @@ class Context:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """What one inference cost."""
+    """What one inference cost; depth 0 when the last answer was given again."""
 
     at_s: float
     point: str
@@ -38,7 +38,7 @@ class Decision:
         point: Name of the point.
         alternate: Second point of a time-share; ``None`` without one.
         share: Share of the inputs that ``point`` gets, 0 to 1; the rest goes to ``alternate``.
-        exit_scalar: 0 keeps quality, 1 saves energy; moves every exit threshold.
+        exit_scalar: 0 keeps quality, 1 saves energy; moves every exit threshold. ``None`` lets nothing leave early.
         reason: In words, with the numbers.
         numbers: The figures behind the reason.
         guard: Name of the hard guard that forced it; ``None`` when it was a choice.
@@ -49,6 +49,6 @@ class Decision:
     reason: str
     alternate: str | None = None
     share: float = 1.0
-    exit_scalar: float = 0.0
+    exit_scalar: float | None = 0.0
     numbers: Mapping[str, float] = field(default_factory=dict)
     guard: str | None = None

@@ -3,16 +3,21 @@
 from edgehybrid.runtime.execution.activation import Activator, Request, Switch
 from edgehybrid.runtime.execution.dial import Dial, Setting
 from edgehybrid.runtime.execution.frames import LoadedStage
+from edgehybrid.runtime.execution.gate import Gate, gate_distance, make_gate
 from edgehybrid.runtime.execution.goldens import Goldens
 from edgehybrid.runtime.execution.ledger import LatencyStats, Ledger, Note
 from edgehybrid.runtime.execution.loading import load_plan, self_test
 from edgehybrid.runtime.execution.losses import exit_losses
 from edgehybrid.runtime.execution.plan import Plan
 from edgehybrid.runtime.execution.traces import Seen, Trace
+from edgehybrid.runtime.execution.watch import ExitReport, ExitWatch
 
 __all__ = [
     "Activator",
     "Dial",
+    "ExitReport",
+    "ExitWatch",
+    "Gate",
     "Goldens",
     "LatencyStats",
     "Ledger",
@@ -25,6 +30,8 @@ __all__ = [
     "Switch",
     "Trace",
     "exit_losses",
+    "gate_distance",
     "load_plan",
+    "make_gate",
     "self_test",
 ]

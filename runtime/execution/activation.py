@@ -21,7 +21,10 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Switch:
-    """A switch that took place; ``ready_s`` is how long the new plan took to load, warm up and pass its test."""
+    """A switch that took place; ``ready_s`` is how long the new plan took to load, warm up and pass its test.
+
+    Of the same ``source`` and ``target``: its exits were switched off or on, or are audited more or less.
+    """
 
     at_s: float
     source: str

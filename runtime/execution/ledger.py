@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from edgehybrid.runtime.execution.traces import Seen
+
 _RECENT = 1000
 
-Note = tuple[float, str, int, float]
-"""What a run leaves behind: when it ended (s), its point, its depth, its latency (s).
+Note = tuple[float, str, int, float, Seen | None]
+"""What a run leaves behind: when it ended (s), its point, its depth, its latency (s), what its exits saw.
 
 A bare tuple, since one is made on every run.
 """
@@ -33,15 +35,20 @@ class LatencyStats:
 
 
 class Ledger:
-    """Counts runs by point and depth, and keeps the latest latencies. Not for several threads at once."""
+    """Counts runs by point, inputs by depth, and keeps the latest latencies. Not for several threads at once."""
 
     def __init__(self) -> None:
+        self._rows: Counter[int] = Counter()  # what batches with exits have more or less than one input at their depth
         self._runs: Counter[tuple[str, int]] = Counter()
         self._recent: deque[float] = deque(maxlen=_RECENT)
 
     def add(self, notes: Sequence[Note]) -> None:
         """Count runs."""
         self._runs.update(map(_POINT_AND_DEPTH, notes))
+        for note in notes:
+            if note[4] is not None and (by_depth := note[4][3]) is not None:
+                self._rows[note[2]] -= 1
+                self._rows.update(by_depth)
         self._recent.extend(note[3] for note in notes[-_RECENT:])
 
     @property
@@ -56,8 +63,10 @@ class Ledger:
 
     @property
     def depths(self) -> Mapping[int, int]:
-        """Runs by depth."""
-        return self._by(1)
+        """Inputs by depth, each row of a batch on its own where a point has exits."""
+        runs = Counter(self._by(1))
+        runs.update(self._rows)
+        return {depth: n for depth, n in sorted(runs.items()) if n > 0}
 
     @property
     def latency(self) -> LatencyStats:

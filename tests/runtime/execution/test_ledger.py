@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from edgehybrid.runtime.execution import LatencyStats, Ledger, Note
 
 notes = st.lists(
-    st.tuples(st.floats(0, 1e6), st.sampled_from(["max", "min"]), st.integers(1, 3), st.floats(1e-6, 10)), max_size=30
+    st.tuples(st.floats(0, 1e6), st.sampled_from(["max", "min"]), st.integers(1, 3), st.floats(1e-6, 10), st.none()),
+    max_size=30,
 )
 
 
@@ -31,8 +32,8 @@ def test_latency_is_that_of_the_latest_thousand() -> None:
     """Percentiles in milliseconds, of the most recent runs only."""
     ledger = Ledger()
     assert LatencyStats(n=0) == ledger.latency
-    ledger.add([(0.0, "max", 1, 9.0)] * 500)
-    ledger.add([(0.0, "max", 1, (i + 1) / 1e3) for i in range(1000)])
+    ledger.add([(0.0, "max", 1, 9.0, None)] * 500)
+    ledger.add([(0.0, "max", 1, (i + 1) / 1e3, None) for i in range(1000)])
     stats = ledger.latency
     assert 1000 == stats.n
     assert 1000.0 == pytest.approx(stats.max_ms)
