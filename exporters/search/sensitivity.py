@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edgehybrid.exporters.measure import Ratio
 from edgehybrid.exporters.model import Component, Graph
 from edgehybrid.exporters.precision import KIN, SCHEMES, Method, called
-from edgehybrid.exporters.search.candidates import Plan
+from edgehybrid.exporters.search.candidates import PLANS, Plan
 from edgehybrid.exporters.search.knapsack import Choice, propose
 from edgehybrid.points import REFERENCE
 
@@ -17,6 +17,7 @@ SIZE_WEIGHT = 0.02
 
 NO_LOSS_DB = 130.0  # float sums in another order come to that
 
+_STATIC = frozenset({"w8a8", "w8a8-int"})  # what convolutions are in where a mixture is fast
 _NEVER = frozenset({"glue", "trees"})
 _HEAVY = frozenset({"Conv", "ConvTranspose", "MatMul", "Gemm", "GRU", "LSTM", "RNN", "Attention"})
 
@@ -84,7 +85,13 @@ def _time_share(gain: Ratio) -> float:
 
 
 def proposed(measured: Sequence[Sensitivity], count: int) -> tuple[Plan, ...]:
-    """Propose up to ``count`` mixtures for each way of calibrating, least loss first: ``mix-1``, ``mix-2``, ..."""
+    """Propose up to ``count`` mixtures for each way of calibrating, least loss first: ``mix-1``, ``mix-2``, ...
+
+    And the fixed mixtures with an approximation where that alone was faster than all else, and like enough to float:
+    ``...+k2``. A gain of a few per cent that the survey cannot tell from nothing is in them anyway.
+    """
+    if count < 1:
+        return ()
     methods = dict.fromkeys(item.method for item in measured)
     found: dict[tuple[object, ...], Plan] = {}
     for method in methods:
@@ -93,7 +100,27 @@ def proposed(measured: Sequence[Sensitivity], count: int) -> tuple[Plan, ...]:
             ranged = any(SCHEMES[scheme].needs_ranges for scheme in mixture.recipe.values())
             key = (*mixture.recipe.items(), method if ranged else "")
             found.setdefault(key, Plan(name=f"mix-{len(found) + 1}", recipe=mixture.recipe, method=method))
-    return tuple(found.values())
+    return (*found.values(), *_approximated(measured))
+
+
+def _approximated(measured: Sequence[Sensitivity]) -> list[Plan]:
+    table = choices(measured)
+    found = []
+    for scheme, kin in KIN.items():
+        if kin.least_db <= 0.0:
+            continue
+        taken, left = dict[str, str](), float(10.0 ** (-kin.least_db / 10.0))
+        for choice in sorted((c for c in table if c.scheme == scheme), key=lambda c: (c.cost, c.component)):
+            others = [c.cost for c in table if c.component == choice.component and c.scheme != scheme]
+            if choice.cost < min(others, default=0.0) and choice.loss <= left:
+                taken[choice.component], left = scheme, left - choice.loss
+        exact = {kin.like} | {name for name, other in KIN.items() if other.like == kin.like and other.least_db <= 0.0}
+        suffix = scheme.removeprefix(kin.like).lstrip("-")
+        bases = [p for p in PLANS if p.recipe.get("convolution") in _STATIC and p.recipe.get(kin.family) in exact]
+        if not taken:
+            continue
+        found += [replace(plan, name=f"{plan.name}+{suffix}", recipe={**plan.recipe, **taken}) for plan in bases]
+    return found
 
 
 def split_large(

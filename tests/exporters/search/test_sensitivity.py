@@ -55,6 +55,24 @@ def test_an_approximation_has_to_be_like_float(sqnr_db: float, offered: bool) ->
     assert choices([rounded])
 
 
+def test_fixed_mixtures_take_in_a_good_approximation() -> None:
+    """Only on components where it alone is faster than all else, and only as many as the noise allows together."""
+    fast = Ratio(median=3.0, low=2.9, high=3.1)
+    coarse = replace(ITEM, scheme="w8-dyn-k2", speedup=fast, sqnr_db=22.0)
+    measured = [
+        *(replace(coarse, component=name) for name in ("a", "b")),  # 19 dB together
+        replace(coarse, component="c", speedup=CLEAR, sqnr_db=40.0),
+        *(replace(ITEM, component=name, scheme="w8-dyn", sqnr_db=40.0) for name in ("a", "b")),
+        replace(ITEM, component="c", scheme="w8-dyn", speedup=fast, sqnr_db=40.0),
+    ]
+    found = [plan for plan in proposed(measured, 4) if plan.name.endswith("+k2")]
+
+    assert "conv-w8a8-int+dense-w8-dyn+w8+k2" in {plan.name for plan in found}
+    for plan in found:
+        assert {"a": "w8-dyn-k2"} == {name: s for name, s in plan.recipe.items() if name in ("a", "b", "c")}
+    assert not [plan for plan in proposed([ITEM], 4) if plan.name.endswith("+k2")]
+
+
 def test_proposals_go_from_little_loss_to_little_time() -> None:
     """The first mixtures take the gains that cost no likeness, the last all; what slows down is in none."""
     measured = [
