@@ -1,6 +1,6 @@
 """Cut a model into stages, put exits after them, and promise what they lose."""
 
-from edgehybrid.exporters.depth.cuts import Cut, FoundCuts, find_cuts
+from edgehybrid.exporters.depth.cuts import Crossing, Cut, FoundCuts, default_costs, find_cuts
 from edgehybrid.exporters.depth.heading import Head, attach_head, fit_head, with_features
 from edgehybrid.exporters.depth.path import (
     Certified,
@@ -20,6 +20,7 @@ from edgehybrid.exporters.depth.slicing import slice_chain
 
 __all__ = [
     "Certified",
+    "Crossing",
     "Cut",
     "FoundCuts",
     "Head",
@@ -29,6 +30,7 @@ __all__ = [
     "attach_head",
     "certify",
     "certify_between",
+    "default_costs",
     "depths",
     "exit_shares",
     "find_cuts",

@@ -140,15 +140,14 @@ def find_cuts(
     flow = Flow(graph.proto.graph)
     weights = dict(costs) if costs is not None else default_costs(graph, probes.first)
     places = [place for place in _places(flow, weights) if LEAST_SHARE <= place.share <= LARGEST_SHARE]
-    whys = {place: _breaks(flow, place.values) for place in places}
-    kept = [place for place in places if not whys[place]]
+    owners = locate(graph, components)
+    kept = [place for place in places if not _breaks(flow, place.values, owners)]
     rows = rows_of(graph, probes, {name for place in kept for name in place.values})
     near = [
         Skip(where=graph.proto.graph.node[place.index].name, why=why)
         for place in kept
         if (why := next((rows.whys[name] for name in place.values if name in rows.whys), ""))
     ]
-    owners = locate(graph, components)
     cuts = [_close(flow, place, rows, owners) for place in kept if not rows.whys.keys() & set(place.values)]
     return FoundCuts(cuts=_spread(flow, cuts, most), skipped=tuple(dict.fromkeys(near)))
 
@@ -187,13 +186,16 @@ def _places(flow: Flow, costs: Mapping[str, float]) -> Iterator[_Place]:
             yield _Place(index=index, values=tuple(live), share=before / total)
 
 
-def _breaks(flow: Flow, values: Iterable[str]) -> bool:
-    """Whether a cut there would divide what ONNX Runtime or a scheme makes one node of."""
+def _breaks(flow: Flow, values: Iterable[str], owners: Mapping[str, Component]) -> bool:
+    """Whether a cut there would divide what ONNX Runtime, a rewrite or a scheme makes one node of."""
     for name in values:
         readers = [flow.graph.node[index] for index in flow.readers.get(name, ())]
         paired = [node for node in readers if node.op_type in _BINARY]
         fixed = any(flow.free & set(node.input) for node in paired)
         if fixed or any(node.op_type in _UNARY for node in readers) or (paired and len(paired) == len(readers)):
+            return True
+        owner = owners.get(flow.graph.node[flow.makers[name]].name)
+        if owner is not None and owner.family == "attention" and any(owners.get(n.name) is owner for n in readers):
             return True
     return False
 
