@@ -125,12 +125,17 @@ def bet_on_change(ranks: Ranks, confidences: Sequence[float], random: Callable[[
         if sum(pots) < stake:
             pots, laid = [pot + stake / 3 for pot in pots], laid + 1
         place = _bin(ranks.edges, confidence, random)
-        rank = (sum(counts[:place]) + random() * counts[place]) / total
-        counts[place] += 1.0
+        counts[place] += 1.0  # a value ranks among those so far and itself
         total += 1.0
+        rank = (sum(counts[:place]) + random() * counts[place]) / total
         moved = _JUMP * sum(pots) / 3
         pots = [((1 - _JUMP) * pot + moved) * (1 + side * (rank - 0.5)) for pot, side in zip(pots, _SIDES, strict=True)]
     return replace(ranks, counts=tuple(counts), pots=(pots[0], pots[1], pots[2]), laid=laid)
+
+
+def begin_anew(ranks: Ranks) -> Ranks:
+    """Take what comes from now on as normal: ranks are among later confidences only, nothing is staked."""
+    return replace(ranks, counts=(0.0,) * len(ranks.counts), pots=(0.0, 0.0, 0.0), laid=0)
 
 
 def _bin(edges: Sequence[float], confidence: float, random: Callable[[], float]) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import groupby
 
 from edgehybrid.points import OperatingPoint
@@ -13,6 +13,7 @@ from edgehybrid.runtime.execution.drift import (
     ALPHA,
     Bets,
     Ranks,
+    begin_anew,
     bet_on_change,
     bet_on_less,
     bet_on_more,
@@ -153,13 +154,13 @@ class ExitWatch:
         return watched.reason
 
     def _rank(self, watched: _Watched, scores: Sequence[float]) -> bool:
-        """Tell whether confidences have changed; then what came since is the new normal."""
+        """Tell whether confidences have changed; then what comes from now on is the new normal."""
         if watched.ranks is None:
             return False
         watched.ranks = bet_on_change(watched.ranks, scores[-_MOST_RANKS:], self._random)
         if watched.ranks.evidence < 1 / ALPHA:
             return False
-        watched.ranks = replace(watched.ranks, pots=(0.0, 0.0, 0.0), laid=0)
+        watched.ranks = begin_anew(watched.ranks)
         return True
 
     def _follow_change(self, name: str, watched: _Watched, audits: int, *, changed: bool) -> str | None:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 
+from edgehybrid.points import DepthFigures
 from edgehybrid.profiles import load_device
 from edgehybrid.runtime import Observation, Snapshot
 from edgehybrid.runtime.accounts import Accounts
@@ -66,3 +68,19 @@ def test_looking_at_the_device_changes_no_counter() -> None:
     books, told = accounts()
     books.look(Snapshot(at_s=0.0, battery_wh=10.0, cpu_load_pct=50.0))
     assert (0, [], {}, {}) == (books.inferences, told, books.points, books.depths)
+
+
+def test_early_answers_cost_what_their_depth_does() -> None:
+    """A depth that kept one core busy costs less than one of two, for the same time; a repeat is of one."""
+    figures = (
+        DepthFigures(share=0.5, relaxed_share=0.5, latency_ms=2, cpu_ms=2),
+        DepthFigures(share=0.5, relaxed_share=0.5, latency_ms=10, cpu_ms=20),
+    )
+    told: list[Observation] = []
+    books = Accounts([replace(POINTS[1], depths=figures)], DEVICE, told.append)
+    books.add([(1.0, "wide", depth, 0.01, None) for depth in (0, 1, 2)])
+    again, first, full = (o.energy_j for o in told)
+    assert again == first
+    assert first is not None
+    assert full is not None
+    assert first < full

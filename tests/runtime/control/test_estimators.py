@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgehybrid.points import DepthFigures
 from edgehybrid.runtime import Observation
 from edgehybrid.runtime.control.estimators import Learned, Slowdown, learn
 from edgehybrid.testing.bundles import make_point
@@ -78,3 +80,26 @@ def test_the_rate_of_inputs_falls_while_none_come() -> None:
 def test_impossible_latencies_teach_nothing(latency_s: float) -> None:
     """They leave everything as it was."""
     assert Learned() == learn(Learned(), seen(0.0, latency_s), POINT)
+
+
+def test_early_answers_are_compared_with_early_figures() -> None:
+    """A device at the bundle's speed is not slow or quick because of the depths that its inputs take."""
+    figures = tuple(DepthFigures(share=0.5, relaxed_share=0.5, latency_ms=ms, cpu_ms=ms) for ms in (2.0, 20.0))
+    point = replace(POINT, depths=figures)
+    learned = Learned()
+    for i in range(60):
+        depth = 1 + i % 2
+        run = Observation(at_s=float(i), point="max", depth=depth, latency_s=figures[depth - 1].latency_ms / 1e3)
+        learned = learn(learned, run, point)
+    assert 1.0 == pytest.approx(learned.slowdown.mean, abs=0.02)
+    assert 1.0 == pytest.approx(learned.corrections["max"], abs=0.02)
+    assert 0.5 == pytest.approx(learned.share_in_time(point, 0.010), abs=0.01)
+    assert 1.0 == pytest.approx(learned.share_in_time(point, 0.200), abs=0.01)
+
+
+def test_an_answer_given_again_only_tells_that_an_input_came() -> None:
+    """Depth 0 teaches the rate of inputs, not the speed of the device."""
+    before = learn(Learned(), seen(0.0, 0.010), POINT)
+    after = learn(before, Observation(at_s=2.0, point="max", depth=0, latency_s=1e-5), POINT)
+    assert (before.slowdown, before.corrections) == (after.slowdown, after.corrections)
+    assert (2.0, 2.0) == (after.period_s, after.last_input_s)

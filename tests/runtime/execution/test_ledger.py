@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgehybrid.runtime.execution import LatencyStats, Ledger, Note
+from edgehybrid.runtime.execution import LatencyStats, Ledger, Note, Setting
+from edgehybrid.runtime.execution.dial import turn_to
 
 notes = st.lists(
     st.tuples(st.floats(0, 1e6), st.sampled_from(["max", "min"]), st.integers(1, 3), st.floats(1e-6, 10), st.none()),
@@ -38,3 +39,11 @@ def test_latency_is_that_of_the_latest_thousand() -> None:
     assert 1000 == stats.n
     assert 1000.0 == pytest.approx(stats.max_ms)
     assert float(np.percentile(np.arange(1, 1001), 95)) == pytest.approx(stats.p95_ms)
+
+
+def test_rows_of_a_batch_count_by_their_own_depth() -> None:
+    """One run of four rows: one inference, four inputs by depth."""
+    turned = turn_to(Setting(), "max", [])
+    ledger = Ledger()
+    ledger.add([(0.0, "max", 3, 0.01, (turned, (0.9, 0.1, 0.9, 0.1), (), {1: 2, 3: 2})), (1.0, "max", 3, 0.01, None)])
+    assert (2, {"max": 2}, {1: 2, 3: 3}) == (ledger.inferences, ledger.points, ledger.depths)
