@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,6 @@ from edgehybrid.exporters.rewrites import Probes, rewrite
 
 Array = NDArray[np.generic]
 FAMILIES = ("convolution", "attention", "dense", "recurrent", "trees")
-SAMPLES = Path(__file__).parents[3] / "samples"
 
 
 class Chains:

@@ -281,7 +281,7 @@ def test_an_output_from_the_middle_is_passed_on(chains: Any, zoo: Any) -> None:
         np.testing.assert_array_equal(array, got[name])
 
 
-def test_constants_and_shapes_are_computed_again(chains: Any, zoo: Any) -> None:
+def test_constants_and_shapes_are_computed_again(chains: Any) -> None:
     """Both stages may need the length of the batch: each takes the input, and no weight is left behind."""
     graph = chains.deep("hybrid")
     cut: Cut = next(cut for cut in chains.cuts(graph).cuts if cut.component == "convolution-1")
