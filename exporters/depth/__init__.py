@@ -1,7 +1,9 @@
 """Cut a model into stages, put exits after them, and promise what they lose."""
 
+from edgehybrid.exporters.depth.attach import attach_confidence
 from edgehybrid.exporters.depth.cuts import Crossing, Cut, FoundCuts, default_costs, find_cuts
 from edgehybrid.exporters.depth.heading import Head, attach_head, fit_head, with_features
+from edgehybrid.exporters.depth.named import NamedExits, named_exits, without_outputs
 from edgehybrid.exporters.depth.path import (
     Certified,
     Path,
@@ -24,9 +26,11 @@ __all__ = [
     "Cut",
     "FoundCuts",
     "Head",
+    "NamedExits",
     "Path",
     "Promise",
     "Refusal",
+    "attach_confidence",
     "attach_head",
     "certify",
     "certify_between",
@@ -40,10 +44,12 @@ __all__ = [
     "losses_along",
     "make_exits",
     "mean_cost",
+    "named_exits",
     "p_values",
     "poolings",
     "promise",
     "samples_needed",
     "slice_chain",
     "with_features",
+    "without_outputs",
 ]

@@ -176,7 +176,8 @@ def attach_head(stage: Graph, head: Head, number: int, output: str) -> Graph:
     else:
         logits = nodes.add("Gemm", [features, weight, bias], name)
     if head.predicts_error is None:
-        append_confidence(nodes, logits, len(head.affine.bias), head, f"exit{number}_confidence")
+        sure = f"exit{number}_confidence"
+        append_confidence(nodes, logits, len(head.affine.bias), head.score, head.score_params, sure)
     else:
         _append_error(nodes, features, head, f"exit{number}_confidence")
     batch = _batch(stage)
@@ -185,9 +186,10 @@ def attach_head(stage: Graph, head: Head, number: int, output: str) -> Graph:
     return Graph(proto=proto)
 
 
-def append_confidence(nodes: Nodes, logits: str, classes: int, head: Head, name: str) -> None:
-    """Append the nodes of the score of ``head`` on ``logits``; see ``confidence``."""
-    score, params = head.score, head.score_params
+def append_confidence(
+    nodes: Nodes, logits: str, classes: int, score: str, params: tuple[float, float], name: str
+) -> None:
+    """Append the nodes of ``score`` on ``logits``; see ``confidence``."""
     if score == "energy":
         total = _row_sum(nodes, "ReduceLogSumExp", logits)
         moved = nodes.add("Sub", [total, nodes.weight(np.float32(params[0]))])
