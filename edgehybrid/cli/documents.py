@@ -17,6 +17,7 @@ from edgehybrid.profiles import DeviceProfile
 from edgehybrid.runtime.backends import BackendReport
 from edgehybrid.runtime.energy import Joules
 from edgehybrid.runtime.execution import Switch
+from edgehybrid.runtime.simulation import CONTROLLERS, Figure, Result, Study, figure
 from edgehybrid.runtime.telemetry import AcceleratorReport, Snapshot, SourceReport
 from edgehybrid.runtime.trial import Latencies, Trial
 from edgehybrid.runtime.verification import VariantCheck
@@ -74,6 +75,59 @@ class RunDocument:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SimulatedController:
+    """One controller over all runs of a scenario; each figure is a mean with a 95 % interval over the runs.
+
+    Attributes:
+        name: Of the controller.
+        what: What it does.
+        quality: Mean over all inputs; late and missing answers count as the scenario says.
+        late: Share of inputs answered late or not at all while the board was alive.
+        energy_wh: Of the whole board.
+        inference_mj: Above the idle board, per input.
+        battery_pct: True charge at the end; ``None`` on mains.
+        lasted: Share of the runs in which the battery reached the end; ``None`` on mains.
+        died_h: When it did not; ``None`` if it always did.
+        throttled: Share of the time.
+        max_temp_c: Hottest moment of each run.
+        switches: Changes of the decided point or pair.
+        lost: Quality below the oracle's; positive is worse.
+        more_energy: Energy of the inferences over the oracle's, less one; ``None`` where the oracle needs none.
+        points: Name to share of the answers.
+    """
+
+    name: str
+    what: str
+    quality: Figure
+    late: Figure
+    energy_wh: Figure
+    inference_mj: Figure
+    battery_pct: Figure | None
+    lasted: float | None
+    died_h: Figure | None
+    throttled: Figure
+    max_temp_c: Figure
+    switches: Figure
+    lost: Figure
+    more_energy: Figure | None
+    points: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimulateDocument:
+    """``simulate --json``."""
+
+    schema: int
+    scenario: str
+    title: str
+    policy: str
+    metric: str
+    runs: int
+    duration_h: float
+    controllers: tuple[SimulatedController, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyDocument:
     """``verify --json``."""
 
@@ -99,6 +153,7 @@ DOCUMENTS: Mapping[str, type] = {
     "inspect-bundle": InspectDocument,
     "inspect-model": InspectModelDocument,
     "run": RunDocument,
+    "simulate": SimulateDocument,
     "verify": VerifyDocument,
     "doctor": DoctorDocument,
 }
@@ -121,6 +176,47 @@ def run_document(trial: Trial) -> RunDocument:
         dropped=trial.dropped,
         late=trial.late,
         decisions=trial.decisions,
+    )
+
+
+def simulate_document(study: Study, *, policy: str) -> SimulateDocument:
+    """Make the document of a study."""
+    doc = study.scenario.doc
+    return SimulateDocument(
+        schema=1,
+        scenario=study.scenario.name,
+        title=doc.title,
+        policy=policy,
+        metric=study.metric,
+        runs=len(study.results[0].outcomes),
+        duration_h=doc.mission.duration_h,
+        controllers=tuple(_simulated(study, result) for result in study.results),
+    )
+
+
+def _simulated(study: Study, result: Result) -> SimulatedController:
+    outcomes = result.outcomes
+    charges = [o.battery_pct for o in outcomes if o.battery_pct is not None]
+    died = [o.died_h for o in outcomes if o.died_h is not None]
+    more = [value for value in result.more_energy if value is not None]
+    names = {name for o in outcomes for name in o.points}
+    answered = sum(o.answered for o in outcomes)
+    return SimulatedController(
+        name=result.name,
+        what=CONTROLLERS[result.name],
+        quality=figure([study.shown(o.worth) for o in outcomes]),
+        late=figure([o.late for o in outcomes]),
+        energy_wh=figure([o.energy_wh for o in outcomes]),
+        inference_mj=figure([1e3 * o.ours_j / max(o.inputs, 1) for o in outcomes]),
+        battery_pct=figure(charges) if charges else None,
+        lasted=1 - len(died) / len(outcomes) if charges else None,
+        died_h=figure(died) if died else None,
+        throttled=figure([o.throttled for o in outcomes]),
+        max_temp_c=figure([o.max_temp_c for o in outcomes]),
+        switches=figure([o.switches for o in outcomes]),
+        lost=figure(result.lost),
+        more_energy=figure(more) if more else None,
+        points={name: sum(o.points.get(name, 0.0) * o.answered for o in outcomes) / answered for name in sorted(names)},
     )
 
 

@@ -18,6 +18,7 @@ VERBS = {
     "inspect": "Say what is in a model, or in a bundle.",
     "verify": "Check a bundle's digests and replay its golden vectors here.",
     "run": "Run inputs through the engine; quality, latency, energy, decisions.",
+    "simulate": "Simulate the controller, others and an oracle on a board, a battery and a weather.",
     "doctor": "Say which sensors and back ends this device has.",
 }
 """Every verb with its line in the help; the module of the same name holds the command ``command``."""

@@ -30,8 +30,10 @@ Ints = NDArray[np.int64]
 LATE_SHARE = 0.1
 """A configuration that is late more often violates the deadline (ALERT's protocol)."""
 
-_PERIOD_S = 60.0
+_MAX_PERIOD_S = 60.0  # shorter than the slow pole of any case
+_PERIODS = 300
 _ROUNDS = 12
+_HORIZONS = np.linspace(0.02, 1.0, 50)
 _COOLER = 0.97
 _MORE = 1e-3  # of the battery, kept back in each further round
 
@@ -48,6 +50,8 @@ def oracle_dynamic(world: World, points: Sequence[OperatingPoint]) -> Script:
     if mission.min_quality is not None and world.pack is None and mission.energy_mj is None:
         mixture = cheapest_reaching(steps, worth(points[0].quality, mission.min_quality) * count)
         return _script(options, ease_queue(world, points, mixture.choice, mixture.price))
+    if _play(world, np.zeros(_periods(world))).dead:
+        return _script(options, ease_queue(world, points, _to_the_last(world, steps), 0.0))
     period = _period_of(world)
     total_j = np.inf if mission.energy_mj is None else mission.energy_mj / 1e3 * count
     given_j = _given_j(world)
@@ -70,6 +74,21 @@ def oracle_dynamic(world: World, points: Sequence[OperatingPoint]) -> Script:
         if played.throttled:
             caps, cooler = _heat_caps(world) * cooler, cooler * _COOLER
     return _script(options, ease_queue(world, points, mixture.choice, mixture.price))
+
+
+def _to_the_last(world: World, steps: Steps) -> Ints:
+    """Choose where even the idle board empties the battery: answer well up to a moment, then nothing."""
+    period, idle = _period_of(world), _play(world, np.zeros(_periods(world)))
+    assert world.pack is not None
+    reserve_j = least_soc(world.pack, idle.mean_w) * world.pack.capacity_wh * 3600.0
+    given_j = np.maximum(_given_j(world) - idle.lost_j - reserve_j, 0.0)
+    best = best_within(steps, 0.0)
+    for share in _HORIZONS:
+        end = max(round(share * idle.lived), 1)
+        budgets = np.full(len(given_j), given_j[end - 1])
+        tried = best_over_time(steps.only(period[steps.row] < end), period, budgets)
+        best = tried if tried.worth > best.worth else best
+    return best.choice
 
 
 def oracle_static(world: World, points: Sequence[OperatingPoint]) -> Script:
@@ -148,12 +167,17 @@ def _energies(steps: Steps, mixture: Mixture) -> Floats:
     return energy
 
 
+def _period_s(world: World) -> float:
+    """Length of the pieces in which energy is planned: a minute, less in short missions."""
+    return min(_MAX_PERIOD_S, max(world.scenario.duration_s / _PERIODS, world.grid_s))
+
+
 def _periods(world: World) -> int:
-    return max(int(np.ceil(world.scenario.duration_s / _PERIOD_S)), 1)
+    return max(int(np.ceil(world.scenario.duration_s / _period_s(world) - 1e-9)), 1)
 
 
 def _period_of(world: World) -> Ints:
-    return np.minimum((world.arrivals_s / _PERIOD_S).astype(np.int64), _periods(world) - 1)
+    return np.minimum((world.arrivals_s / _period_s(world)).astype(np.int64), _periods(world) - 1)
 
 
 def _base_w(world: World) -> Floats:
@@ -165,7 +189,7 @@ def _base_w(world: World) -> Floats:
 
 def _by_period(world: World, cells: Floats) -> Floats:
     """Mean of a series of cells in each period."""
-    index = np.minimum((np.arange(len(cells)) * world.grid_s / _PERIOD_S).astype(np.int64), _periods(world) - 1)
+    index = np.minimum((np.arange(len(cells)) * world.grid_s / _period_s(world)).astype(np.int64), _periods(world) - 1)
     sums: Floats = np.bincount(index, weights=cells).astype(np.float64)
     return sums / np.bincount(index)
 
@@ -174,7 +198,7 @@ def _given_j(world: World) -> Floats:
     """Energy for inferences up to the end of each period: battery and sun less the board without us."""
     if world.pack is None:
         return np.full(_periods(world), np.inf)
-    ends = np.minimum((np.arange(_periods(world)) + 1) * _PERIOD_S, world.scenario.duration_s)
+    ends = np.minimum((np.arange(_periods(world)) + 1) * _period_s(world), world.scenario.duration_s)
     spans = np.diff(np.concatenate(([0.0], ends)))
     net = _by_period(world, world.solar_w - _base_w(world)) * spans
     return np.asarray(world.pack.charge * world.pack.capacity_wh * 3600.0 + np.cumsum(net), np.float64)
@@ -185,13 +209,14 @@ def _heat_caps(world: World) -> Floats:
     resistance = sum(path.kelvin_per_w for path in world.heat)
     limit_c = world.device.thermal.soft_limit_c or world.device.thermal.throttle_c
     room_w = (limit_c - 0.5 - _by_period(world, world.ambient_c)) / resistance - _by_period(world, _base_w(world))
-    return np.asarray(np.maximum(room_w, 0.0) * _PERIOD_S, np.float64)
+    return np.asarray(np.maximum(room_w, 0.0) * _period_s(world), np.float64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Played:
     lost_j: Floats
     mean_w: float
+    lived: int  # periods
     dead: bool
     throttled: bool
 
@@ -199,16 +224,16 @@ class _Played:
 def _play(world: World, work_j: Floats) -> _Played:
     """Run the board with so much work in each period; tell what was lost up to each period's end."""
     state, lost, throttled = start(world), [], False
-    dt_s, alive = 2.0, True
+    dt_s, alive, lived = 2.0, True, 0
     for joules in work_j.tolist():
-        span_s = min(_PERIOD_S, world.scenario.duration_s - state.at_s)
+        span_s = min(_period_s(world), world.scenario.duration_s - state.at_s)
         parts = max(int(np.ceil(span_s / dt_s)), 1)
         for _ in range(parts):
             state = step(state, world, span_s / parts, joules / parts)
             throttled = throttled or (speed_of(state) < 1.0 and not state.dead)
             alive = alive and not state.dead
+        lived += alive
         charge = state.charge
         lost.append(0.0 if charge is None else charge.lost_j + charge.spilled_j)
-    return _Played(
-        lost_j=np.asarray(lost), mean_w=state.out_j / max(state.at_s, dt_s), dead=not alive, throttled=throttled
-    )
+    mean_w = state.out_j / max(lived * _period_s(world), dt_s)
+    return _Played(lost_j=np.asarray(lost), mean_w=mean_w, lived=lived, dead=not alive, throttled=throttled)

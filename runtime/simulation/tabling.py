@@ -42,8 +42,8 @@ class Table:
 
 
 def options_of(world: World, points: Sequence[OperatingPoint]) -> tuple[Option, ...]:
-    """Return every option. Numbers of threads differ only where there is a deadline."""
-    threads = thread_counts(world.device) if world.scenario.deadline_s is not None else (None,)
+    """Return every option."""
+    threads = thread_counts(world.device)
     return tuple(
         make_option(point, scalar, count)
         for point in points

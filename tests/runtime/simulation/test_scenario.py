@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from edgehybrid.errors import ScenarioError
 from edgehybrid.points import OperatingPoint
-from edgehybrid.runtime.simulation import Scenario, draw_world, load_scenario, make_trace, read_trace
+from edgehybrid.runtime.simulation import Scenario, case_names, draw_world, load_scenario, make_trace, read_trace
 from edgehybrid.runtime.simulation.scenario import Document
 
 HEAD = 'schema = 1\n[device]\nprofile = "raspberry-pi-4b"\n[mission]\nduration_h = 1\n'
@@ -155,3 +155,19 @@ def test_arrivals(points: tuple[OperatingPoint, ...]) -> None:
     assert [0.0, 100.0, 100.0, 1500.0, 1600.0, 1600.0, 3000.0, 3100.0, 3100.0] == arrivals(
         {"arrivals": "trace"}, trace
     ).tolist()
+
+
+def test_the_reference_names_every_field_and_case() -> None:
+    """The page of the scenario has each field of each section, and each case."""
+    import dataclasses
+    from typing import get_args, get_type_hints
+
+    page = (EXAMPLES.parents[1] / "reference" / "scenario.md").read_text(encoding="utf-8")
+    missing = []
+    for name, hint in get_type_hints(Document).items():
+        kind = next((part for part in (hint, *get_args(hint)) if dataclasses.is_dataclass(part)), None)
+        keys = [f"{name}.{field.name}" for field in dataclasses.fields(kind)] if kind else [name]
+        missing += [key for key in keys if f"`{key}`" not in page]
+
+    assert [] == missing
+    assert [] == [name for name in case_names() if f"| `{name}` |" not in page]
