@@ -19,6 +19,7 @@ from edgehybrid.exporters.depth.path import (
 from edgehybrid.exporters.depth.pooling import poolings
 from edgehybrid.exporters.depth.risk import Promise, Refusal, fixed_sequence, p_values, promise, samples_needed
 from edgehybrid.exporters.depth.slicing import slice_chain
+from edgehybrid.exporters.depth.spec import HeadSpec, apply_head, attach_spec
 
 __all__ = [
     "Certified",
@@ -26,12 +27,15 @@ __all__ = [
     "Cut",
     "FoundCuts",
     "Head",
+    "HeadSpec",
     "NamedExits",
     "Path",
     "Promise",
     "Refusal",
+    "apply_head",
     "attach_confidence",
     "attach_head",
+    "attach_spec",
     "certify",
     "certify_between",
     "default_costs",
