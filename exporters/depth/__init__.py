@@ -2,7 +2,9 @@
 
 from edgehybrid.exporters.depth.attach import attach_confidence
 from edgehybrid.exporters.depth.cuts import Crossing, Cut, FoundCuts, default_costs, find_cuts
+from edgehybrid.exporters.depth.gate import answers_differ, calibrate_gate, disturb, pair_distances, typical_deviations
 from edgehybrid.exporters.depth.heading import Head, attach_head, fit_head, with_features
+from edgehybrid.exporters.depth.heads import Fitted, choose_head, spec_of
 from edgehybrid.exporters.depth.named import NamedExits, named_exits, without_outputs
 from edgehybrid.exporters.depth.path import (
     Certified,
@@ -20,11 +22,13 @@ from edgehybrid.exporters.depth.pooling import poolings
 from edgehybrid.exporters.depth.risk import Promise, Refusal, fixed_sequence, p_values, promise, samples_needed
 from edgehybrid.exporters.depth.slicing import slice_chain
 from edgehybrid.exporters.depth.spec import HeadSpec, apply_head, attach_spec
+from edgehybrid.exporters.depth.variations import can_vary, count_variations, vary
 
 __all__ = [
     "Certified",
     "Crossing",
     "Cut",
+    "Fitted",
     "FoundCuts",
     "Head",
     "HeadSpec",
@@ -32,14 +36,20 @@ __all__ = [
     "Path",
     "Promise",
     "Refusal",
+    "answers_differ",
     "apply_head",
     "attach_confidence",
     "attach_head",
     "attach_spec",
+    "calibrate_gate",
+    "can_vary",
     "certify",
     "certify_between",
+    "choose_head",
+    "count_variations",
     "default_costs",
     "depths",
+    "disturb",
     "exit_shares",
     "find_cuts",
     "fit_head",
@@ -50,10 +60,14 @@ __all__ = [
     "mean_cost",
     "named_exits",
     "p_values",
+    "pair_distances",
     "poolings",
     "promise",
     "samples_needed",
     "slice_chain",
+    "spec_of",
+    "typical_deviations",
+    "vary",
     "with_features",
     "without_outputs",
 ]

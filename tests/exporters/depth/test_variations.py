@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgehybrid.exporters.depth.variations import MOST_ROWS, can_vary, count_variations, vary
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=3), st.integers(0, 99))
+def test_variation_keeps_form_and_range(axes: list[int], seed: int) -> None:
+    """Shape, dtype and range stay; the same seed is the same variation, another is another."""
+    x = np.random.default_rng(seed).standard_normal((4, *axes)).astype(np.float32)
+    found = vary({"x": x}, seed=seed)["x"]
+
+    assert (x.shape, x.dtype) == (found.shape, found.dtype)
+    assert x.min() <= found.min() <= found.max() <= x.max()
+    assert (found == vary({"x": x}, seed=seed)["x"]).all()
+    assert x.size == 1 or (found != vary({"x": x}, seed=seed + 1)["x"]).any()
+
+
+def test_short_axes_do_not_move() -> None:
+    """A picture moves by at most a sixteenth; its three colours stay in their places."""
+    x = np.zeros((50, 3, 32, 32), dtype=np.float32)
+    x[:, 1, 16, 16] = 1000.0
+    found = vary({"x": x}, seed=0)["x"]
+    places = np.array([np.unravel_index(picture.argmax(), picture.shape) for picture in np.asarray(found)])
+
+    assert {1} == set(places[:, 0].tolist())
+    assert {14, 15, 16, 17, 18} == set(places[:, 1].tolist()) == set(places[:, 2].tolist())
+
+
+def test_words_stay() -> None:
+    """Integers are as they were, and alone cannot be varied."""
+    words = np.arange(6).reshape(2, 3)
+
+    assert (vary({"words": words}, seed=0)["words"] == words).all()
+    assert not can_vary({"words": words})
+    assert can_vary({"words": words, "x": words / 7})
+
+
+@given(st.integers(1, 5000))
+def test_variations_are_bounded(inputs: int) -> None:
+    """Few inputs get more; together they stay within what heads can be fitted on in seconds."""
+    count = count_variations(inputs)
+
+    assert count >= 0
+    assert inputs * (1 + count) <= max(MOST_ROWS, inputs)
