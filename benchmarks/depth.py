@@ -8,6 +8,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,8 @@ def _full_depth(bundle: Bundle, point: OperatingPoint, data: Arrays) -> dict[str
     plans = {"staged": _plan(bundle, point, None), "uncut": _plan(bundle, uncut, None)}
     pin_to_one_core()
     feeds = {spec.name: data[spec.name][:1] for spec in bundle.doc.model.inputs}
-    times = interleave({key: lambda plan=plan: plan.run(feeds) for key, plan in plans.items()}, rounds=60, runs=20)
+    runs = {key: partial(plan.run, feeds) for key, plan in plans.items()}
+    times = interleave(runs, rounds=60, runs=20)
     ratios = times["staged"] / times["uncut"]
     return {"ratio": float(np.median(ratios)), "variant": variant, "exits": len(point.exits)}
 
