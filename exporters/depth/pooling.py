@@ -15,16 +15,25 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
+from edgehybrid.exporters.depth.moments import (
+    append_grid,
+    append_moments,
+    append_parts,
+    count_moments,
+    grid_of,
+    parts_of,
+)
 from edgehybrid.exporters.model import Graph
 
 POOLINGS: dict[int, tuple[str, ...]] = {
     2: ("flat",),
-    3: ("mean-1", "mean-2", "mean+max-1", "mean+max-2", "last-1", "flat"),
-    4: ("mean", "mean+max", "quarters", "rows"),
+    3: ("mean-1", "mean-2", "mean+max-1", "mean+max-2", "last-1", "parts-1", "flat"),
+    4: ("mean", "mean+max", "quarters", "rows", "grid", "quarters+moments", "grid+moments"),
 }
-"""By rank of the value, batch included: mean (and largest) over an axis or over space, means of quarters or rows."""
+"""By rank of the value, batch included: mean (and largest) over an axis or over space, means of quarters, rows,
+parts of an axis or cells of a grid, with the second moments of the cells."""
 
-_MOST_FEATURES = 2048
+_MOST_FEATURES = 6144
 
 
 @dataclass(slots=True)
@@ -91,6 +100,13 @@ def size(kind: str, shape: Sequence[int]) -> int:
             return 4 * shape[0] if shape[1] % 2 == shape[2] % 2 == 0 else 0
         case "rows":
             return shape[0] * shape[1] if shape[1] > 1 else 0
+        case "grid":
+            return shape[0] * int(np.prod(grid_of(shape))) if shape[1] > 1 or shape[2] > 1 else 0
+        case "quarters+moments" | "grid+moments":
+            means = size(kind.partition("+")[0], shape)
+            return means + count_moments(shape[0]) if means and np.prod(grid_of(shape)) > 1 else 0
+        case "parts-1":
+            return parts_of(shape[0]) * shape[1] if parts_of(shape[0]) > 1 else 0
         case "mean-1" | "last-1" | "mean+max-1":
             return shape[1] * (2 if "max" in kind else 1)
         case _:
@@ -131,6 +147,17 @@ def _pool(nodes: Nodes, value: str, kind: str, shape: Sequence[int]) -> list[str
         case "rows":
             window = [1, shape[2]]
             return [_flatten(nodes, nodes.add("AveragePool", [value], kernel_shape=window, strides=window))]
+        case "grid" | "grid+moments":
+            cells = append_grid(nodes, value, shape)
+            found = [_flatten(nodes, cells)]
+            return [*found, append_moments(nodes, cells, shape)] if "moments" in kind else found
+        case "quarters+moments":
+            return [
+                *_pool(nodes, value, "quarters", shape),
+                append_moments(nodes, append_grid(nodes, value, shape), shape),
+            ]
+        case "parts-1":
+            return [append_parts(nodes, value, shape)]
         case "last-1":
             index = nodes.weight(np.array(shape[0] - 1, dtype=np.int64))
             return [nodes.add("Gather", [value, index], axis=1)]
