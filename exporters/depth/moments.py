@@ -2,7 +2,8 @@
 
 A convolution's channels mean little by their mean alone. The signed roots of their covariances over at most 64 cells
 (second-order pooling: Carreira, Caseiro, Batista, Sminchisescu 2012, ECCV; signed roots: Perronnin, Sánchez, Mensink
-2010, ECCV) halve the area under the risk-coverage curve of early heads, for less than a hundredth of a convolution.
+2010, ECCV) take half or more off the area under the risk-coverage curve of the camera classifier's early heads. At 64
+channels the nodes cost about 0.1 ms on a workstation core: beside a short stage that counts.
 """
 
 from __future__ import annotations
