@@ -2,7 +2,14 @@
 
 from edgehybrid.exporters.depth.attach import attach_confidence
 from edgehybrid.exporters.depth.cuts import Crossing, Cut, FoundCuts, default_costs, find_cuts
-from edgehybrid.exporters.depth.gate import answers_differ, calibrate_gate, disturb, pair_distances, typical_deviations
+from edgehybrid.exporters.depth.gate import (
+    answers_differ,
+    calibrate_gate,
+    disturb,
+    pair_distances,
+    safe_distance,
+    typical_deviations,
+)
 from edgehybrid.exporters.depth.heading import Head, attach_head, fit_head, with_features
 from edgehybrid.exporters.depth.heads import Fitted, choose_head, spec_of
 from edgehybrid.exporters.depth.named import NamedExits, named_exits, without_outputs
@@ -63,6 +70,7 @@ __all__ = [
     "pair_distances",
     "poolings",
     "promise",
+    "safe_distance",
     "samples_needed",
     "slice_chain",
     "spec_of",

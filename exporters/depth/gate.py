@@ -80,6 +80,22 @@ def pair_distances(rows: Row, others: Row, scales: Mapping[str, float], distance
     return np.array([distance(one(rows, i), one(others, i), scales) for i in range(n)], dtype=np.float64)
 
 
+def safe_distance(rows: Row, differ: NDArray[np.bool_], scales: Mapping[str, float], distance: Distance) -> float:
+    """Return half the smallest distance of two rows whose answers differ; infinite if none do.
+
+    Noise says nothing of inputs that differ in what matters: no threshold of ``disturbed`` pairs may be beyond this.
+
+    Args:
+        rows: Input name to array, first axis the rows; takes the square of their number.
+        differ: Whether the answers of two rows differ, shape ``(n, n)``.
+        scales: Input name to its typical deviation.
+        distance: Of two single rows, batch axis of one.
+    """
+    single = [{name: values[i : i + 1] for name, values in rows.items()} for i in range(len(differ))]
+    pairs = zip(*np.nonzero(np.triu(differ, 1)), strict=True)
+    return min((distance(single[i], single[j], scales) for i, j in pairs), default=float("inf")) / 2
+
+
 def answers_differ(answers: Floats, others: Floats, *, tolerance: float | None = None) -> Floats:
     """Return 1 where two answers differ: another best class, or values more than ``tolerance`` apart in the mean.
 
@@ -101,6 +117,7 @@ def calibrate_gate(
     epsilon: float,
     delta: float,
     pairs: Literal["successive", "disturbed"],
+    limit: float = float("inf"),
 ) -> GateInfo | Refusal:
     """Return the largest distance at which the last answer holds but for a share ``epsilon`` of the reused ones.
 
@@ -111,6 +128,7 @@ def calibrate_gate(
         epsilon: In 0 to 1.
         delta: Probability that the promise is wrong, in 0 to 1.
         pairs: What they are.
+        limit: No threshold beyond it: for disturbed pairs ``safe_distance``.
 
     Returns:
         Or a refusal, with the number of pairs that it takes.
@@ -121,11 +139,12 @@ def calibrate_gate(
     if len(distances) != len(differ) or not len(differ):
         raise DataError(f"{len(distances)} distances, {len(differ)} answers.", "Give one for each pair, at least one.")
     order = np.argsort(distances, kind="stable")
-    order = order[np.isfinite(distances[order])]
+    order = order[np.isfinite(distances[order]) & (distances[order] <= limit)]
     near, lost = distances[order], differ[order]
     first = samples_needed(epsilon, delta) or 0
     if len(near) < first:
-        return Refusal(reason=f"{len(near)} pairs; without one difference it takes {first}.", samples=first)
+        reason = f"{len(near)} pairs are near enough to count; without one difference it takes {first}"
+        return Refusal(reason=reason, samples=first)
     threshold, proven = None, 0
     for count in np.unique(np.linspace(first, len(near), _STEPS).astype(int)):
         within = int(np.searchsorted(near, near[count - 1], side="right"))  # equal distances go together

@@ -1,8 +1,8 @@
 """More rows for heads: the inputs again with mild noise and shifts, to be answered by the full model itself.
 
-A head of hundreds of features or more, fitted on a hundred inputs, learns their accidents. Measured at early cuts of the
-keyword spotter and the camera classifier, four variations of each input take a fifth to three quarters off the area
-under its risk-coverage curve; late heads of few features gain nothing.
+A head of hundreds of features or more, fitted on a hundred inputs, learns their accidents. Measured at early cuts of
+the keyword spotter and the camera classifier, four variations of each input take a fifth to three quarters off the
+area under its risk-coverage curve; late heads of few features gain nothing.
 """
 
 from __future__ import annotations

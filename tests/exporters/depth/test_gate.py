@@ -13,6 +13,7 @@ from edgehybrid.exporters.depth.gate import (
     calibrate_gate,
     disturb,
     pair_distances,
+    safe_distance,
     typical_deviations,
 )
 from edgehybrid.exporters.depth.risk import Refusal
@@ -78,6 +79,20 @@ def test_pairs_of_real_rows_are_measured_as_the_runtime_does() -> None:
     assert np.float32 == copies["x"].dtype
     assert distances.min() < 0.02
     assert 0.5 < distances.max() < 1.2
+
+
+def test_noise_does_not_vouch_for_other_inputs() -> None:
+    """However well noise is borne, it ends at half the distance of two rows whose answers differ."""
+    rows = {"x": np.array([[0.0], [0.1], [1.0], [1.5]])}
+    differ = np.array([[False, False, True, True]] * 2 + [[True, True, False, False]] * 2)
+    limit = safe_distance(rows, differ, SCALES, gate_distance)
+    distances = np.linspace(0, 1, 300)
+    found = calibrate_gate(distances, np.zeros(300), SCALES, epsilon=0.05, delta=0.1, pairs="disturbed", limit=limit)
+
+    assert pytest.approx(0.45) == limit
+    assert isinstance(found, GateInfo)
+    assert 0.4 < found.threshold <= 0.45
+    assert float("inf") == safe_distance(rows, np.zeros((4, 4), dtype=bool), SCALES, gate_distance)
 
 
 def test_answers_of_classes_and_of_values() -> None:
