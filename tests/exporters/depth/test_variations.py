@@ -9,7 +9,7 @@ from edgehybrid.exporters.depth.variations import MOST_ROWS, can_vary, count_var
 
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=3), st.integers(0, 99))
 def test_variation_keeps_form_and_range(axes: list[int], seed: int) -> None:
-    """Shape, dtype and range stay; the same seed is the same variation, another, unless the range leaves no room, another."""
+    """Shape, dtype and range stay; the same seed is the same variation, another one is another."""
     x = np.random.default_rng(seed).standard_normal((4, *axes)).astype(np.float32)
     found = vary({"x": x}, seed=seed)["x"]
 
