@@ -130,7 +130,8 @@ def fit_path(confidences: Floats, losses: Floats, costs: Sequence[float], *, kno
     if len(trace) == 1:
         return Path(knots=np.full((2, exits), NEVER))
     place = np.linspace(0, saved[-1], knots)
-    return Path(knots=np.column_stack([np.interp(place, saved, column) for column in np.array(trace).T]))
+    table = np.column_stack([np.interp(place, saved, column) for column in np.array(trace).T])
+    return Path(knots=np.minimum.accumulate(table, axis=0))  # rounding must not make a threshold rise
 
 
 def depths(thresholds: Floats, confidences: Floats) -> NDArray[np.int64]:

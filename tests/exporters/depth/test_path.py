@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -75,6 +75,7 @@ def test_failure_follows_the_losses() -> None:
 
 
 @settings(max_examples=60)
+@example((np.array([[0.0], [0.0], [0.0], [2.0**-126], [math.nan], [math.nan]]), np.zeros((6, 1))))
 @given(rows())
 def test_thresholds_never_rise(data: tuple[Floats, Floats]) -> None:
     """Along the path every exit's threshold falls or stays; at its start nothing leaves early."""
