@@ -47,11 +47,12 @@ def oracle_dynamic(world: World, points: Sequence[OperatingPoint]) -> Script:
     """
     options, steps = _hulls(world, points)
     mission, count = world.scenario.doc.mission, len(world.arrivals_s)
+    if world.pack is not None and _play(world, np.zeros(_periods(world))).dead:
+        mixture = _to_the_last(world, steps)
+        return _script(options, ease_queue(world, points, mixture.choice, mixture.price))
     if mission.min_quality is not None and world.pack is None and mission.energy_mj is None:
         mixture = cheapest_reaching(steps, worth(points[0].quality, mission.min_quality) * count)
         return _script(options, ease_queue(world, points, mixture.choice, mixture.price))
-    if _play(world, np.zeros(_periods(world))).dead:
-        return _script(options, ease_queue(world, points, _to_the_last(world, steps), 0.0))
     period = _period_of(world)
     total_j = np.inf if mission.energy_mj is None else mission.energy_mj / 1e3 * count
     given_j = _given_j(world)
@@ -73,28 +74,32 @@ def oracle_dynamic(world: World, points: Sequence[OperatingPoint]) -> Script:
             kept_j = lost_j + reserve_j + more_j
         if played.throttled:
             caps, cooler = _heat_caps(world) * cooler, cooler * _COOLER
+    if world.pack is not None and not mission.last_until_end:
+        shorter = _to_the_last(world, steps)
+        mixture = shorter if shorter.worth > mixture.worth else mixture
     return _script(options, ease_queue(world, points, mixture.choice, mixture.price))
 
 
-def _to_the_last(world: World, steps: Steps) -> Ints:
-    """Choose where even the idle board empties the battery: answer well up to a moment, then nothing."""
+def _to_the_last(world: World, steps: Steps) -> Mixture:
+    """Choose where the battery need not, or cannot, reach the end: answer well up to a moment, then nothing."""
     period, idle = _period_of(world), _play(world, np.zeros(_periods(world)))
     assert world.pack is not None
     reserve_j = least_soc(world.pack, idle.mean_w) * world.pack.capacity_wh * 3600.0
     given_j = np.maximum(_given_j(world) - idle.lost_j - reserve_j, 0.0)
     best = best_within(steps, 0.0)
+    lived = max(idle.lived, 1)
     for share in _HORIZONS:
-        end = max(round(share * idle.lived), 1)
+        end = max(round(share * lived), 1)
         budgets = np.full(len(given_j), given_j[end - 1])
         tried = best_over_time(steps.only(period[steps.row] < end), period, budgets)
         best = tried if tried.worth > best.worth else best
-    return best.choice
+    return best
 
 
 def oracle_static(world: World, points: Sequence[OperatingPoint]) -> Script:
     """Choose one configuration for all inputs with knowledge of the future.
 
-    It keeps the deadline in all but a tenth of the inputs, the energy and the quality goal, if any configuration does.
+    It keeps the deadline in all but a tenth of the inputs, goals, battery and throttling temperature, if any does.
     """
     options = options_of(world, points)
     mission, count = world.scenario.doc.mission, len(world.arrivals_s)
@@ -107,17 +112,16 @@ def oracle_static(world: World, points: Sequence[OperatingPoint]) -> Script:
     rank = total_j if saving and good.any() else 1e-12 * total_j - mean
     order = np.argsort(np.where(good if good.any() else fits, rank, np.inf), kind="stable").tolist()
     order = order[: max(int((good if good.any() else fits).sum()), 1)]
-    best = next((i for i in order if _lasts(world, options[i])), int(total_j.argmin()))
+    best = next((i for i in order if _bears(world, options[i])), int(total_j.argmin()))
     return Script(options=options, choice=[best] * count)
 
 
-def _lasts(world: World, option: Option) -> bool:
-    """Tell whether the battery bears one option for all inputs."""
-    if world.pack is None:
-        return True
+def _bears(world: World, option: Option) -> bool:
+    """Tell whether battery and temperature bear one option for all inputs."""
     _, costs, _ = column(world, option)
     work_j = np.bincount(_period_of(world), weights=costs, minlength=_periods(world))
-    return not _play(world, work_j.astype(np.float64)).dead
+    played = _play(world, work_j.astype(np.float64))
+    return not played.dead and not played.throttled
 
 
 def _overall(world: World, points: Sequence[OperatingPoint], option: Option) -> tuple[float, float, float]:

@@ -1,0 +1,1 @@
+"""The controller beside others and an oracle, in simulation."""
