@@ -283,6 +283,7 @@ class Engine:
         if self._watcher.is_alive():
             self._watcher.join()
         self._activator.close()
+        self._telemetry.close()
 
     def __enter__(self) -> Self:
         return self
