@@ -243,14 +243,15 @@ def _stages(
             outputs = session.run(inputs)
             values |= outputs
             name = _packed_name(loaded, stage)
+            schemes = loaded.chain.candidate.schemes if stage.schemes is None else stage.schemes
             variant = VariantDraft(
                 name=loaded.chain.name,
                 format="onnx",
-                schemes=loaded.chain.candidate.schemes,
+                schemes=schemes,
                 files={MODEL_FILE: packed.models[name]},
                 model_file=MODEL_FILE,
                 golden_outputs=outputs,
-                golden_atol=golden_atol(outputs, loaded.chain.candidate.schemes, {}),
+                golden_atol=golden_atol(outputs, schemes, {}),
                 size_bytes=packed.size_bytes[name],
                 uses_shared=bool(shared),
                 golden_inputs=None if stage.name not in drafts else inputs,

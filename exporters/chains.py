@@ -28,11 +28,12 @@ _NEVER = 2.0  # more than any confidence
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChainStage:
-    """One stage of a chain; ``exit`` is the head after it."""
+    """One stage of a chain; ``exit`` is the head after it, ``schemes`` what it is in where not as the candidate."""
 
     name: str
     graph: Graph
     exit: ExitInfo | None = None
+    schemes: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

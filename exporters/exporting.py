@@ -10,19 +10,16 @@ from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from edgehybrid.bundle import Bundle, Dropped, Untouched, check_output, write_bundle
 from edgehybrid.errors import ExportError
 from edgehybrid.exporters.assemble import Chosen, make_draft, reload_check
 from edgehybrid.exporters.exits import add_depth
 from edgehybrid.exporters.fitting import fit
 from edgehybrid.exporters.measure import Cache, Ratio, cache_folder, local_pool
-from edgehybrid.exporters.model import Graph, ModelReport
+from edgehybrid.exporters.model import ModelReport
 from edgehybrid.exporters.options import ExportOptions
-from edgehybrid.exporters.precision import Method, Ranges, Target, collect_ranges, watched
-from edgehybrid.exporters.prepare import Prepared, calibration_batches, first_feeds, prepare
+from edgehybrid.exporters.precision import Method, Ranges, Target
+from edgehybrid.exporters.prepare import Prepared, prepare
 from edgehybrid.exporters.progress import Progress, Silent
 from edgehybrid.exporters.search import (
     BestFloat,
@@ -31,7 +28,6 @@ from edgehybrid.exporters.search import (
     RuleFigures,
     Sensitivity,
     Workshop,
-    best_float,
     choose,
     default_max_drop,
     hopeless,
@@ -51,11 +47,9 @@ from edgehybrid.exporters.trial import (
     score_all,
     time_all,
 )
+from edgehybrid.exporters.workshops import calibrate, find_best_float
 from edgehybrid.points import REFERENCE, OperatingPoint, Quality
 from edgehybrid.profiles import detect_device
-
-_VERIFY_SAMPLES = 16
-_REWRITE_SHARE = 0.15  # of the time for measuring
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +129,7 @@ def export(
 def _search(
     prepared: Prepared, todo: tuple[Plan, ...], options: ExportOptions, tools: Tools, folder: Path, out: Path
 ) -> ExportResult:
-    best = _best_float(prepared, options, tools)
+    best = find_best_float(prepared.model.graph, prepared, options, tools)
     workshop = _workshop(prepared, best, todo, options, tools)
     found = _survey(prepared, workshop, options, tools)
     todo = (*todo, *proposed(found, options.budget.proposals))
@@ -166,17 +160,6 @@ def _search(
     )
 
 
-def _best_float(prepared: Prepared, options: ExportOptions, tools: Tools) -> BestFloat:
-    tools.progress.start(1, "rewrites")
-    samples = first_feeds(prepared.calibration, _VERIFY_SAMPLES)
-    budget, cache = _REWRITE_SHARE * options.budget.timing_s, tools.cache
-    best = best_float(prepared.model.graph, prepared.probes, samples, budget_s=budget, seed=options.seed, cache=cache)
-    if best.speedup is not None:
-        tools.progress.note(f"rewrites make the float model {best.speedup.describe()} as fast")
-    tools.progress.advance()
-    return best
-
-
 def _workshop(
     prepared: Prepared, best: BestFloat, todo: tuple[Plan, ...], options: ExportOptions, tools: Tools
 ) -> Workshop:
@@ -185,7 +168,7 @@ def _workshop(
     tools.progress.start(len(methods), "calibration")
     ranges: dict[Method, Ranges] = {}
     for method in methods:
-        ranges[method] = _calibrate(best.graph, prepared, method, tools.cache)
+        ranges[method] = calibrate(best.graph, prepared, method, tools.cache)
         tools.progress.advance()
     costs = {
         info.name: float(info.macs) for info in prepared.report.components
@@ -202,17 +185,6 @@ def _workshop(
         ranges=ranges,
         threads=options.threads,
     )
-
-
-def _calibrate(graph: Graph, prepared: Prepared, method: Method, cache: Cache) -> Ranges:
-    names = watched(graph)
-
-    def measure() -> dict[str, NDArray[np.generic]]:
-        ranges = collect_ranges(graph, names, calibration_batches(prepared.calibration), method=method)
-        return {"ranges": np.array([ranges[name] for name in names], dtype=np.float64).reshape(len(names), 2)}
-
-    kept = cache.get(("ranges", graph.digest, prepared.calibration.sha256, method, *names), measure)
-    return {name: (float(low), float(high)) for name, (low, high) in zip(names, kept["ranges"], strict=True)}
 
 
 def _survey(prepared: Prepared, workshop: Workshop, options: ExportOptions, tools: Tools) -> tuple[Sensitivity, ...]:

@@ -13,7 +13,8 @@ from edgehybrid.errors import OutputError, RequestError
 from edgehybrid.points import LEVELS
 
 Effort = Literal["quick", "standard", "thorough"]
-Exits = Literal["auto", "none"]
+Exits = Literal["auto", "none"] | tuple[str, ...]
+AUTO_EXITS, NO_EXITS = "auto", "none"
 RECIPE_SCHEMA = 1
 
 
@@ -35,9 +36,11 @@ class ExportOptions:
         calibration: Share of the rows of ``data`` that calibrate when there is no evaluation data of its own.
         dry_run: Only plan.
         overwrite: Replace a bundle that is there.
-        exits: ``auto`` fits heads where they pay, ``none`` makes none.
+        exits: ``auto`` fits heads where they pay, ``none`` makes none; or names of outputs that the model was trained
+            with to answer early, in place of its final one.
         exit_losses: What the exits may lose against full depth at most, one or several: shares of the inputs; for
             outputs that are values, shares of the spread of the outputs. Each holds with probability 0.9.
+        gate: Whether to calibrate how little inputs may differ so that the last answer is given again.
         shape: Input name to shape, instead of the model's own; a string is a free axis.
         cache: Keep measurements by content in the user's cache folder.
     """
@@ -56,6 +59,7 @@ class ExportOptions:
     overwrite: bool = False
     exits: Exits = "none"
     exit_losses: tuple[float, ...] = (0.01, 0.02, 0.05)
+    gate: bool = True
     shape: Mapping[str, tuple[int | str, ...]] = field(default_factory=dict)
     cache: bool = True
 
@@ -75,8 +79,10 @@ class ExportOptions:
             raise RequestError(f"{self.calibration} is no share of the data.", "Give a number between 0 and 1.")
         if self.budget_s is not None and not self.budget_s > 0:
             raise RequestError(f"Nothing can be measured in {self.budget_s} s.", "Give more than 0.")
-        if self.exits not in ("auto", "none"):
-            raise RequestError(f"There are no exits {self.exits!r}.", "Choose auto or none.")
+        if isinstance(self.exits, str) and self.exits not in (AUTO_EXITS, NO_EXITS):
+            raise RequestError(f"There are no exits {self.exits!r}.", "Choose auto, none, or a tuple of output names.")
+        if not self.exits:
+            raise RequestError("No exits were named.", "Choose auto, none, or name outputs of the model.")
         if not self.exit_losses or not all(loss > 0.0 for loss in self.exit_losses):
             raise RequestError("An exit that may lose nothing can never be proved.", "Give losses above 0, as 0.01.")
         if self.effort not in ("quick", "standard", "thorough"):

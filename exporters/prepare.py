@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from os import PathLike
 
@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from edgehybrid.data import Samples, open_data, split
 from edgehybrid.errors import DataError, ModelError
+from edgehybrid.exporters.depth import named_exits, without_outputs
 from edgehybrid.exporters.model import (
     Component,
+    Graph,
     Model,
     ModelReport,
     describe,
@@ -33,7 +35,7 @@ _PROBE_LENGTHS = (2, 3)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """Checked inputs of an export."""
+    """Checked inputs of an export; ``with_exits`` is the graph with the outputs that were named as exits."""
 
     model: Model
     components: tuple[Component, ...]
@@ -43,6 +45,12 @@ class Prepared:
     metric: Metric
     device: DeviceProfile
     probes: Probes
+    with_exits: Graph | None = None
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the outputs of the model without its exits."""
+        return tuple(spec.name for spec in self.model.outputs)
 
 
 def prepare(
@@ -57,6 +65,9 @@ def prepare(
         RequestError: An option does not fit.
     """
     loaded = load_model(str(model), options.shape)
+    own = () if isinstance(options.exits, str) else options.exits
+    with_exits = loaded.graph if own else None
+    loaded = _without_exits(loaded, own) if own else loaded
     device = detect_device() if options.device is None else load_device(options.device)
     everything = open_data(data, labels_key=options.labels_key).check(loaded.inputs)
     if eval_data is None:
@@ -72,6 +83,9 @@ def prepare(
     )
     _try_data(loaded, calibration)
     components = find_components(loaded.graph)
+    probes = _probes(loaded, calibration)
+    if with_exits is not None:
+        named_exits(with_exits, components, probes, own)  # says now what is wrong with them
     return Prepared(
         model=loaded,
         components=components,
@@ -80,8 +94,15 @@ def prepare(
         evaluation=evaluation,
         metric=metric,
         device=device,
-        probes=_probes(loaded, calibration),
+        probes=probes,
+        with_exits=with_exits,
     )
+
+
+def _without_exits(model: Model, names: Sequence[str]) -> Model:
+    """The model whose answers are those of full depth: what the user's contract is from now on."""
+    kept = tuple(spec for spec in model.outputs if spec.name not in names)
+    return replace(model, graph=without_outputs(model.graph, names), outputs=kept)
 
 
 def first_feeds(samples: Samples, count: int, size: int = 1) -> tuple[dict[str, NDArray[np.generic]], ...]:

@@ -40,7 +40,8 @@ class Tools:
 class Trial:
     """Candidates in a folder, packed and loaded; ``dropped`` are those that the runtime refuses.
 
-    ``timed`` holds the sessions whose latency is measured: those of the twins where there are any.
+    ``timed`` holds the sessions whose latency is measured: those of the twins where there are any. ``removed`` are
+    candidates that it went on without: a cascade may still begin with one.
     """
 
     candidates: tuple[Candidate, ...]
@@ -49,6 +50,7 @@ class Trial:
     folder: Path
     sessions: Mapping[str, Session]
     timed: Mapping[str, Session]
+    removed: tuple[Candidate, ...] = ()
 
     def model_file(self, name: str) -> Path:
         """Where the model of a candidate lies."""
@@ -62,7 +64,8 @@ class Trial:
         """Go on without some."""
         names = {item.name for item in dropped}
         kept = tuple(candidate for candidate in self.candidates if candidate.name not in names)
-        return replace(self, candidates=kept, dropped=(*self.dropped, *dropped))
+        gone = tuple(candidate for candidate in self.candidates if candidate.name in names)
+        return replace(self, candidates=kept, dropped=(*self.dropped, *dropped), removed=(*self.removed, *gone))
 
 
 def open_trial(candidates: Sequence[Candidate], folder: Path) -> Trial:

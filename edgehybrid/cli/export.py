@@ -33,10 +33,10 @@ _MOST_MISSES = 8
 @click.option("--levels", type=int, default=4, show_default=True, help="Most points beside the float reference.")
 @click.option(
     "--exits",
-    type=click.Choice(["auto", "none"]),
+    metavar="auto|none|NAMES",
     default="none",
     show_default=True,
-    help="Early exits: auto fits heads where they pay, with a promise on what they lose.",
+    help="Early exits: auto fits heads where they pay, NAMES are outputs that the model was trained with.",
 )
 @click.option(
     "--exit-loss",
@@ -44,6 +44,7 @@ _MOST_MISSES = 8
     multiple=True,
     help="What exits may lose, as a share of the inputs; may be given again.  [default: 0.01, 0.02, 0.05]",
 )
+@click.option("--gate/--no-gate", default=True, help="Calibrate when the last answer still holds.  [default: gate]")
 @shape_option
 @click.option("--device", help="Device profile, a name or a file: sets the kind of integers and the watts.")
 @click.option(
@@ -87,6 +88,7 @@ def _options(ctx: click.Context, words: dict[str, Any]) -> ExportOptions:
     words = {**words, "shape": parse_shapes(words["shape"]), "cache": not words["no_cache"]}
     if losses := words.pop("exit_loss"):
         words["exit_losses"] = losses
+    words["exits"] = _exits(words["exits"])
     names = {field.name for field in fields(ExportOptions)} & set(words)
     if words["recipe"] is None:
         return ExportOptions(**{name: words[name] for name in names})
@@ -94,6 +96,11 @@ def _options(ctx: click.Context, words: dict[str, Any]) -> ExportOptions:
     if losses:
         said["exit_losses"] = losses
     return load_recipe(words["recipe"], **said, cache=words["cache"])
+
+
+def _exits(word: str) -> str | tuple[str, ...]:
+    names = tuple(name.strip() for name in word.split(",") if name.strip())
+    return word if word in ("auto", "none") else names
 
 
 def _document(result: ExportResult) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Cut a model into stages, put exits after them, and promise what they lose."""
 
-from edgehybrid.exporters.depth.attach import attach_confidence
+from edgehybrid.exporters.depth.attach import LEAST_PROBABILITY, attach_confidence
 from edgehybrid.exporters.depth.cuts import Crossing, Cut, FoundCuts, default_costs, find_cuts
 from edgehybrid.exporters.depth.gate import (
     answers_differ,
@@ -10,9 +10,9 @@ from edgehybrid.exporters.depth.gate import (
     safe_distance,
     typical_deviations,
 )
-from edgehybrid.exporters.depth.heading import Head, attach_head, fit_head, with_features
 from edgehybrid.exporters.depth.heads import Fitted, choose_head, spec_of
 from edgehybrid.exporters.depth.named import NamedExits, named_exits, without_outputs
+from edgehybrid.exporters.depth.parts import rename_output
 from edgehybrid.exporters.depth.path import (
     Certified,
     Path,
@@ -25,41 +25,42 @@ from edgehybrid.exporters.depth.path import (
     make_exits,
     mean_cost,
 )
-from edgehybrid.exporters.depth.pooling import poolings
+from edgehybrid.exporters.depth.pooling import poolings, with_features
 from edgehybrid.exporters.depth.risk import Promise, Refusal, fixed_sequence, p_values, promise, samples_needed
+from edgehybrid.exporters.depth.scores import Score, choose_score
 from edgehybrid.exporters.depth.slicing import slice_chain
 from edgehybrid.exporters.depth.spec import HeadSpec, apply_head, attach_spec
 from edgehybrid.exporters.depth.variations import can_vary, count_variations, vary
 
 __all__ = [
+    "LEAST_PROBABILITY",
     "Certified",
     "Crossing",
     "Cut",
     "Fitted",
     "FoundCuts",
-    "Head",
     "HeadSpec",
     "NamedExits",
     "Path",
     "Promise",
     "Refusal",
+    "Score",
     "answers_differ",
     "apply_head",
     "attach_confidence",
-    "attach_head",
     "attach_spec",
     "calibrate_gate",
     "can_vary",
     "certify",
     "certify_between",
     "choose_head",
+    "choose_score",
     "count_variations",
     "default_costs",
     "depths",
     "disturb",
     "exit_shares",
     "find_cuts",
-    "fit_head",
     "fit_path",
     "fixed_sequence",
     "losses_along",
@@ -70,6 +71,7 @@ __all__ = [
     "pair_distances",
     "poolings",
     "promise",
+    "rename_output",
     "safe_distance",
     "samples_needed",
     "slice_chain",

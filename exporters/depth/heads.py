@@ -163,11 +163,7 @@ def spec_of(head: Fitted) -> HeadSpec:
         weight=head.weight,
         bias=head.bias,
         form=head.kind,
-        score=head.score.name,
-        location=head.score.location,
-        scale=head.score.scale,
-        score_weight=head.score.weight,
-        score_bias=head.score.bias,
+        score=head.score,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import onnx
 from onnx import helper
@@ -85,6 +85,19 @@ def make_part(
             part.value_info.add().CopyFrom(info)
             part.value_info[-1].name = renamed.get(info.name, info.name)
     return Graph(proto=proto)
+
+
+def rename_output(graph: Graph, old: str, new: str) -> Graph:
+    """Give an output another name; the inputs and the other outputs stay.
+
+    Raises:
+        ExportError: If the model has an input of that name.
+    """
+    flow = Flow(graph.proto.graph)
+    outputs = [Tensor.of(value) for value in graph.proto.graph.output]
+    wanted = [(tensor.name, replace(tensor, name=new) if tensor.name == old else tensor) for tensor in outputs]
+    nodes = flow.above([tensor.name for tensor in outputs])
+    return make_part(graph, flow, nodes, wanted, {}, name="renamed", keep_inputs=True)
 
 
 def _frame(whole: onnx.ModelProto) -> onnx.ModelProto:

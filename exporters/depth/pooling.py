@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from edgehybrid.exporters.depth.moments import (
     append_grid,
@@ -119,6 +119,20 @@ def append_features(nodes: Nodes, stage: Graph, number: int, pooling: str) -> st
     for kind, (name, shape) in zip(pooling.split(","), crossing_values(stage, number).items(), strict=True):
         parts += _pool(nodes, _float(nodes, stage, name), kind, shape)
     return parts[0] if len(parts) == 1 else nodes.add("Concat", parts, axis=1)
+
+
+def with_features(stage: Graph, number: int, kinds: Sequence[str]) -> Graph:
+    """A stage that also gives the features of each pooling, ``features_<i>``: to fit heads on."""
+    proto = onnx.ModelProto()
+    proto.CopyFrom(stage.proto)
+    nodes = Nodes.of(proto, "pool")
+    names = [append_features(nodes, stage, number, kind) for kind in kinds]
+    for i, name in enumerate(names):
+        nodes.add("Identity", [name], f"features_{i}")
+    proto.graph.output.extend(
+        helper.make_tensor_value_info(f"features_{i}", TensorProto.FLOAT, None) for i in range(len(names))
+    )
+    return Graph(proto=proto)
 
 
 def _float(nodes: Nodes, stage: Graph, name: str) -> str:

@@ -147,23 +147,26 @@ def rank(confidence: Floats, loss: Floats, *, seed: int = 0) -> Ranking:
     )
 
 
-def class_scores(logits: Floats) -> tuple[Score, ...]:
+def class_scores(logits: Floats, *, energy: bool = True) -> tuple[Score, ...]:
     """Return the scores that read logits only, with the temperatures and places that suit these.
 
     Args:
-        logits: Held out, shape ``(n, classes)``, at least two.
+        logits: Held out, shape ``(n, classes)``.
+        energy: Whether the energy is one of them.
     """
     best = np.partition(logits, -2, axis=1)
     gap = float(np.median(best[:, -1] - best[:, -2])) or 1.0
-    energy = logsumexp(logits, axis=1)
     tempered = [gap * factor for factor in _TEMPERATURES]
-    return (
+    found = [
         Score(name="margin"),
         *(Score(name="margin", scale=scale) for scale in tempered),
         Score(name="entropy"),
         *(Score(name="entropy", scale=scale) for scale in tempered),
-        Score(name="energy", location=float(np.median(energy)), scale=float(energy.std()) or 1.0),
-    )
+    ]
+    if energy:
+        total = logsumexp(logits, axis=1)
+        found.append(Score(name="energy", location=float(np.median(total)), scale=float(total.std()) or 1.0))
+    return tuple(found)
 
 
 def choose_score(
@@ -174,6 +177,7 @@ def choose_score(
     *,
     judged: NDArray[np.int64],
     learn: bool = True,
+    energy: bool = True,
     seed: int = 0,
 ) -> ChosenScore:
     """Choose the score of a head onto classes.
@@ -185,9 +189,10 @@ def choose_score(
         groups: Rows of one group are variations of one input, and held out together: shape ``(n,)``.
         judged: Rows that are reported: the inputs themselves; their variations, which fail more often, help to choose.
         learn: Whether to try the learnt score too.
+        energy: Whether to try the energy; logarithms of probabilities have none.
         seed: Of folds and bootstrap.
     """
-    found = [(score, score(logits)) for score in class_scores(logits)]
+    found = [(score, score(logits)) for score in class_scores(logits, energy=energy)]
     if learn and failure.sum() >= _FEWEST_FAILURES:
         found.append(fit_learnt(features, failure, groups, seed=seed))
     best: dict[str, tuple[float, Score, Floats]] = {}

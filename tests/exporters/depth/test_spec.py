@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgehybrid.bundle import Score
 from edgehybrid.errors import RequestError
-from edgehybrid.exporters.depth import HeadSpec, apply_head, attach_spec, poolings, slice_chain, with_features
+from edgehybrid.exporters.depth import HeadSpec, Score, apply_head, attach_spec, poolings, slice_chain, with_features
+from edgehybrid.exporters.depth.scores import ScoreName
 from edgehybrid.exporters.depth.spec import Form
 from edgehybrid.exporters.model import open_session
 
@@ -23,11 +23,13 @@ def spec_of(seed: int, pooling: str, width: int, form: str, score: str) -> HeadS
         weight=rng.normal(size=(width, 5)) / np.sqrt(width),
         bias=rng.normal(size=5),
         form=cast(Form, form),
-        score=cast(Score, score),
-        location=0.5,
-        scale=float(rng.uniform(0.5, 2.0)),
-        score_weight=rng.normal(size=width) / np.sqrt(width) if seen else None,
-        score_bias=0.3 if seen else 0.0,
+        score=Score(
+            name=cast(ScoreName, score),
+            location=0.5,
+            scale=float(rng.uniform(0.5, 2.0)),
+            weight=rng.normal(size=width) / np.sqrt(width) if seen else None,
+            bias=0.3 if seen else 0.0,
+        ),
     )
 
 
@@ -64,6 +66,6 @@ def test_a_score_and_its_weights_fit() -> None:
     """A learnt score wants weights, a margin wants classes."""
     one = {"pooling": "flat", "weight": np.ones((3, 1)), "bias": np.zeros(1)}
     with pytest.raises(RequestError, match="do not fit"):
-        HeadSpec(**one, form="value", score="error")  # type: ignore[arg-type]  # a mapping of mixed values
+        HeadSpec(**one, form="value", score=Score(name="error"))  # type: ignore[arg-type]  # a mapping of mixed values
     with pytest.raises(RequestError, match="needs two classes"):
-        HeadSpec(**one, form="value", score="margin")  # type: ignore[arg-type]  # a mapping of mixed values
+        HeadSpec(**one, form="value", score=Score(name="margin"))  # type: ignore[arg-type]  # a mapping of mixed values

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +15,7 @@ from edgehybrid.exporters.assemble import Chosen, DeepPoint
 from edgehybrid.exporters.chains import Deep, LoadedChain, depth_runs, mixed, score_chain
 from edgehybrid.exporters.depth import Path as ThresholdPath
 from edgehybrid.exporters.depth import Refusal, make_exits
-from edgehybrid.exporters.depth_figures import (
+from edgehybrid.exporters.exits.figures import (
     DELTA,
     Depths,
     Losses,
@@ -253,8 +252,3 @@ def _memory(loaded: LoadedChain, prepared: Prepared, tools: Tools) -> int:
         return {"bytes": np.array(resident_bytes(loaded.model_files(), loaded.folder, feeds, threads))}
 
     return int(tools.cache.get(key, measure)["bytes"])
-
-
-def chain_folder(folder: Path, name: str) -> Path:
-    """Where a chain is written for its trial."""
-    return folder / "chains" / name

@@ -1,0 +1,116 @@
+"""Depth for the chosen candidates: exits, own or fitted, a cascade, the gate; and what is said where there is none."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from edgehybrid.bundle import Dropped
+from edgehybrid.exporters.assemble import Chosen
+from edgehybrid.exporters.depth import find_cuts
+from edgehybrid.exporters.exits.arming import Blueprint, arm
+from edgehybrid.exporters.exits.cascading import arm_cascade
+from edgehybrid.exporters.exits.case import Case
+from edgehybrid.exporters.exits.choosing import choose_sets
+from edgehybrid.exporters.exits.deepening import Armed, deepen
+from edgehybrid.exporters.exits.gating import GATE, add_gate
+from edgehybrid.exporters.exits.offers import make_offers
+from edgehybrid.exporters.exits.own import arm_own
+from edgehybrid.exporters.exits.rows import head_rows
+from edgehybrid.exporters.exits.task import find_task
+from edgehybrid.exporters.options import AUTO_EXITS, NO_EXITS, ExportOptions
+from edgehybrid.exporters.prepare import Prepared
+from edgehybrid.exporters.search import Candidate, Workshop
+from edgehybrid.exporters.trial import Tools
+from edgehybrid.points import REFERENCE
+
+EXITS = "exits"
+"""Name under which a bundle says why it has none."""
+
+_MOST_CHAINS = 2
+_CLEARLY_SLOWER = 1.15
+_SUFFIXES = ("", "-b")  # of chains with other cuts
+
+
+def add_depth(
+    chosen: Chosen,
+    prepared: Prepared,
+    workshop: Workshop,
+    options: ExportOptions,
+    tools: Tools,
+    folder: Path,
+    *,
+    max_drop: float,
+) -> Chosen:
+    """Calibrate the gate, and offer exits; each promise that measures worth it becomes a point."""
+    if options.exits == NO_EXITS and not options.gate:
+        return chosen
+    task = find_task(chosen, prepared)
+    if isinstance(task, str):
+        return _without(chosen, task, EXITS, GATE)
+    rows = head_rows(prepared.calibration, seed=options.seed)
+    case = Case(
+        chosen=add_gate(chosen, prepared, task) if options.gate else chosen,
+        prepared=prepared,
+        workshop=workshop,
+        options=options,
+        tools=tools,
+        folder=folder,
+        task=task,
+        rows=rows,
+    )
+    return case.chosen if options.exits == NO_EXITS else _add_exits(case, max_drop)
+
+
+def _add_exits(case: Case, max_drop: float) -> Chosen:
+    candidates = worth_cutting(case.chosen)
+    if not candidates:
+        return _without(case.chosen, "no candidate beside the float model is kept, so that none is cut", EXITS)
+    made = _fitted(case, candidates) if case.options.exits == AUTO_EXITS else [arm_own(case, c) for c in candidates]
+    made.append(arm_cascade(case))
+    armed = [item for item in made if isinstance(item, Armed)]
+    dropped = [item for item in made if isinstance(item, Dropped)]
+    chosen = replace(case.chosen, dropped=(*case.chosen.dropped, *dropped))
+    if not armed:
+        return chosen
+    return deepen(chosen, armed, case.prepared, case.options, case.tools, max_drop=max_drop)
+
+
+def _fitted(case: Case, candidates: tuple[Candidate, ...]) -> list[Armed | Dropped]:
+    """Find cuts, see on the first candidate where heads pay, and cut all candidates there."""
+    first = candidates[0]
+    cuts = find_cuts(case.workshop.best_float, case.prepared.components, case.prepared.probes)
+    full = case.answers(first.name)
+    offers = make_offers(case, first, cuts.cuts, full)
+    sets = choose_sets(offers.found, case.options.exit_losses, most=len(_SUFFIXES))
+    if not sets:
+        near = [f"{skip.where}: {skip.why}" for skip in cuts.skipped[:2]]
+        why = "; ".join([*offers.whys[:2], *near])
+        return [Dropped(name=EXITS, reason=why or "no head at any cut agrees with the model often enough to save time")]
+    heads = {offer.cut.name: offer.head for offer in offers.found}
+    made = []
+    for candidate in candidates:
+        answers = full if candidate is first else case.answers(candidate.name)
+        for suffix, offered in zip(_SUFFIXES, sets, strict=False):
+            blueprint = Blueprint(name=f"{candidate.name}{suffix}", suffix=suffix, offers=offered)
+            made.append(arm(case, candidate, blueprint, answers, heads if candidate is first else None))
+    return made
+
+
+def _without(chosen: Chosen, why: str, *names: str) -> Chosen:
+    return replace(chosen, dropped=(*chosen.dropped, *(Dropped(name=name, reason=why) for name in names)))
+
+
+def worth_cutting(chosen: Chosen) -> tuple[Candidate, ...]:
+    """Candidates that get exits: the fastest, and the best one where it is clearly slower."""
+    names = [name for name in chosen.names if name != REFERENCE]
+    if not names:
+        return ()
+    wall = {name: float(np.median(chosen.figures[name].wall_s)) for name in names}
+    fastest = min(names, key=wall.__getitem__)
+    picked = [fastest]
+    if names[0] != fastest and wall[names[0]] > _CLEARLY_SLOWER * wall[fastest]:
+        picked.append(names[0])
+    return tuple(chosen.trial.candidate(name) for name in picked[:_MOST_CHAINS])

@@ -1,0 +1,163 @@
+"""Heads at the cuts of a candidate: fitted on all poolings, timed where they will run, judged out of fold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgehybrid.errors import DataError, ExportError, ModelError
+from edgehybrid.exporters.depth import (
+    Cut,
+    Fitted,
+    attach_spec,
+    choose_head,
+    poolings,
+    slice_chain,
+    spec_of,
+    with_features,
+)
+from edgehybrid.exporters.exits.case import Case
+from edgehybrid.exporters.exits.figures import Losses
+from edgehybrid.exporters.exits.rows import Rows
+from edgehybrid.exporters.model import Graph, open_session
+from edgehybrid.exporters.search import Candidate
+from edgehybrid.exporters.trial import time_runs
+
+Array = NDArray[np.generic]
+Float64Array = NDArray[np.float64]
+
+_TIMING_SHARE = 0.3  # of the seconds for timing all candidates
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)  # by identity: arrays are not equal or unequal
+class Offer:
+    """A head at a cut.
+
+    Attributes:
+        cut: Where.
+        head: The head.
+        loss: What each calibration input loses by leaving there, out of fold: shape ``(inputs,)``.
+        early: Time to its answer, as a share of a run of the uncut candidate.
+        whole: Time of both sides of the cut and the head, in the same unit: 1 and what the cut costs.
+    """
+
+    cut: Cut
+    head: Fitted
+    loss: Float64Array
+    early: float
+    whole: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offers:
+    """What was found, shallowest first, and why other cuts have no head."""
+
+    found: tuple[Offer, ...]
+    whys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Headed:
+    """A cut with its head, and the graphs of both sides."""
+
+    cut: Cut
+    head: Fitted
+    before: Graph
+    behind: Graph
+
+
+def make_offers(case: Case, candidate: Candidate, cuts: Sequence[Cut], full: Float64Array) -> Offers:
+    """Fit a head at every cut of ``candidate`` and see what it costs.
+
+    Args:
+        case: The export.
+        candidate: What is cut.
+        cuts: Where.
+        full: Its own answers to the rows, shape ``(rows, outputs)``.
+    """
+    case.tools.progress.start(len(cuts), "heads")
+    headed, whys = [], []
+    for cut in sorted(cuts, key=lambda cut: cut.share):
+        try:
+            before, behind = slice_chain(candidate.graph, [cut])
+            head = head_behind(case, [before], full)
+            graph = attach_spec(before, spec_of(head), 1, case.task.output)
+            headed.append(_Headed(cut=cut, head=head, before=graph, behind=behind))
+        except (DataError, ExportError, ModelError) as error:
+            whys.append(error.what)
+        case.tools.progress.advance()
+    if not headed:
+        return Offers(found=(), whys=tuple(whys))
+    shares, truth = _shares(case, candidate, headed), full[case.rows.inputs]
+    found = [
+        Offer(cut=h.cut, head=h.head, loss=head_losses(h.head, truth, case.task.losses), early=early, whole=whole)
+        for h, (early, whole) in zip(headed, shares, strict=True)
+    ]
+    return Offers(found=tuple(sorted(found, key=lambda offer: offer.early)), whys=tuple(whys))
+
+
+def head_behind(case: Case, stages: Sequence[Graph], full: Float64Array) -> Fitted:
+    """Fit the head behind the last of ``stages`` that ranks its failures best, over all poolings.
+
+    Raises:
+        DataError: No basis for a head: too few rows, or features that are no numbers.
+        ExportError: Nothing that crosses can be pooled.
+        ModelError: A stage does not run.
+    """
+    number = len(stages)
+    kinds = poolings(stages[-1], number)
+    if not kinds:
+        raise ExportError("What crosses has no fixed shape to pool.", "Fix it with --shape.")
+    features = _features([*stages[:-1], with_features(stages[-1], number, kinds)], kinds, case.rows)
+    return choose_head(features, full, case.task.kind, groups=case.rows.groups, seed=case.options.seed)
+
+
+def head_losses(head: Fitted, full: Float64Array, losses: Losses) -> Float64Array:
+    """Loss of each calibration input: there are no labels to be had, so a class is another one or the same."""
+    if head.kind == "value":
+        return np.asarray(np.minimum(np.abs(head.answers - full).mean(axis=1) / losses.bound, 1.0))
+    return np.asarray(head.answers.argmax(axis=1) != full.argmax(axis=1), dtype=np.float64)
+
+
+def _features(graphs: Sequence[Graph], kinds: Sequence[str], rows: Rows) -> dict[str, Float64Array]:
+    sessions = [open_session(graph.proto) for graph in graphs]
+    wanted = [f"features_{i}" for i in range(len(kinds))]
+    names = [[item.name for item in session.get_outputs()] for session in sessions[:-1]] + [wanted]
+    inputs = [[item.name for item in session.get_inputs()] for session in sessions]
+    found: list[list[Array]] = [[] for _ in kinds]
+    for feeds in rows:
+        values = dict(feeds)
+        for session, outputs, given in zip(sessions, names, inputs, strict=True):
+            values |= dict(zip(outputs, session.run(outputs, {name: values[name] for name in given}), strict=True))
+        for column, name in zip(found, wanted, strict=True):
+            column.append(values[name])
+    return {kind: np.concatenate(column).astype(np.float64) for kind, column in zip(kinds, found, strict=True)}
+
+
+def _shares(case: Case, candidate: Candidate, headed: Sequence[_Headed]) -> list[tuple[float, float]]:
+    """Time of the part with the head, and of both parts, beside the uncut candidate; interleaved."""
+    feeds, options = next(iter(case.rows)), case.options
+    runs: dict[str, Callable[[], object]] = {"uncut": _run(candidate.graph, feeds)[0]}
+    for number, item in enumerate(headed):
+        runs[f"{number} before"], values = _run(item.before, feeds)
+        runs[f"{number} behind"] = _run(item.behind, {**feeds, **values})[0]
+    key = ("cuts", candidate.graph.digest, *(h.before.digest for h in headed), case.rows.samples.sha256)
+    budget_s = _TIMING_SHARE * options.budget.timing_s
+    times = time_runs(runs, key, case.tools, budget_s=budget_s, seed=options.seed)
+    uncut = times.wall_s[:, times.column("uncut")]
+    found = []
+    for number in range(len(headed)):
+        before, behind = (times.wall_s[:, times.column(f"{number} {side}")] for side in ("before", "behind"))
+        found.append((float(np.median(before / uncut)), float(np.median((before + behind) / uncut))))
+    return found
+
+
+def _run(graph: Graph, feeds: Mapping[str, Array]) -> tuple[Callable[[], object], dict[str, Array]]:
+    session = open_session(graph.proto)
+    names = [item.name for item in session.get_outputs()]
+    given = {item.name: feeds[item.name] for item in session.get_inputs()}
+    return partial(session.run, names, given), dict(zip(names, session.run(names, given), strict=True))
