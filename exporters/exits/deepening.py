@@ -206,6 +206,7 @@ def _figures(item: _Promised, reference: Figures, timings: Timings, prepared: Pr
         speedup=mean.speedup("mean", REFERENCE, seed),
         size_bytes=sum(loaded.size_bytes),
         finite=bool(np.isfinite(item.deep.answers).all()),
+        may_lose=item.epsilons[0],
     )
 
 

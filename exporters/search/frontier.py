@@ -33,6 +33,7 @@ class Figures:
         speedup: Against the reference.
         size_bytes: If stored apart.
         finite: Whether all outputs are numbers.
+        may_lose: Largest loss against its own full depth that its exits promise; 0 without exits.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Figures:
     speedup: Ratio
     size_bytes: int
     finite: bool = True
+    may_lose: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +81,7 @@ def choose(
     the intervals can tell, nor clearly larger, and measurably better in one of them. A few bytes less do not save a
     candidate that is worse in everything else. Likeness to float counts because some hundred
     samples rarely tell 97.0 % from 97.2 %, and the nearer graph is the safer one on inputs that nobody has measured.
+    For the same reason exits dominate nothing that promises to lose less.
     """
     dropped: list[Dropped] = []
     alive: list[Figures] = []
@@ -146,7 +149,9 @@ def _dominates(a: Figures, b: Figures, metric: Metric, seed: int) -> bool:
     thrift = paired_ratio(b.cpu_s, a.cpu_s, seed)
     dearer, cheaper = thrift.high < 1.0, thrift.low > 1.0
     larger, smaller = b.size_bytes <= CLEARLY_SMALLER * a.size_bytes, a.size_bytes < b.size_bytes / 1.02
-    if quality_worse or slower or dearer or larger or (likeness_worse and not quality_better):
+    if a.may_lose > b.may_lose or quality_worse or slower or dearer or larger:
+        return False
+    if likeness_worse and not quality_better:
         return False
     return quality_better or likeness_better or faster or cheaper or smaller
 
@@ -161,8 +166,8 @@ def _why_dominated(a: Figures, b: Figures, seed: int) -> str:
 
 
 def _by_quality(figures: Sequence[Figures], metric: Metric) -> list[Figures]:
-    """Most float-like first; a measurable difference in quality counts more."""
-    ordered = sorted(figures, key=lambda item: (-item.sqnr_db, item.quality.drop, item.name))
+    """What promises to lose least and is most float-like first; a measurable difference in quality counts more."""
+    ordered = sorted(figures, key=lambda item: (item.may_lose, -item.sqnr_db, item.quality.drop, item.name))
     for _ in ordered:
         for index in range(len(ordered) - 1):
             first, second = ordered[index], ordered[index + 1]
@@ -172,7 +177,7 @@ def _by_quality(figures: Sequence[Figures], metric: Metric) -> list[Figures]:
 
 
 def _spread(ordered: Sequence[Figures], levels: int) -> list[Figures]:
-    """At most ``levels`` of them: the fastest, the first, and those that leave the smallest gaps in latency.
+    """At most ``levels`` of them: the fastest, the first, the fastest without exits, and what fills gaps in latency.
 
     A step down should be faster than the steps above it; what is only smaller on disk comes in where there is room.
     """
@@ -181,12 +186,16 @@ def _spread(ordered: Sequence[Figures], levels: int) -> list[Figures]:
     steps = [
         item for i, item in enumerate(ordered) if all(_median(item) < CLEARLY_FASTER * _median(o) for o in ordered[:i])
     ]
-    fastest = min(ordered, key=_median)
-    chosen = [fastest] if levels == 1 or ordered[0] is fastest else [ordered[0], fastest]
+    whole = min((item for item in ordered if not item.may_lose), key=_median, default=ordered[0])
+    chosen = _distinct([min(ordered, key=_median), ordered[0], whole])[:levels]
     while len(chosen) < levels:
         rest = [item for item in steps if item not in chosen] or [item for item in ordered if item not in chosen]
         chosen.append(max(rest, key=lambda item: min(_gap(item, other) for other in chosen)))
     return [item for item in ordered if item in chosen]
+
+
+def _distinct(items: Sequence[Figures]) -> list[Figures]:
+    return list({item.name: item for item in items}.values())
 
 
 def _median(item: Figures) -> float:

@@ -23,6 +23,7 @@ def figures(
     sqnr: float = 40.0,
     finite: bool = True,
     cores: float = 1.0,
+    may_lose: float = 0.0,
 ) -> Figures:
     """A candidate with ``wrong`` more mistakes than the reference and ``speed`` times its speed."""
     scores = RIGHT.copy()
@@ -38,6 +39,7 @@ def figures(
         speedup=paired_ratio(WEATHER, wall),
         size_bytes=size,
         finite=finite,
+        may_lose=may_lose,
     )
 
 
@@ -144,3 +146,20 @@ def test_default_limit_depends_on_the_metric() -> None:
     rmse = choose_metric("rmse", outputs=[OUTPUT], has_labels=True, label_dtype="float32")
     squares = np.full(10, 4.0)
     assert 0.2 == pytest.approx(default_max_drop(summarize(rmse, squares, squares)))
+
+
+def test_exits_dominate_nothing_that_promises_to_lose_less() -> None:
+    """However fast, a point that may lose 5 % leaves one that may lose 2 % on the frontier, and one without exits."""
+    whole, strict = figures("whole", 2.0), figures("strict", 3.0, may_lose=0.02)
+    found = select(whole, strict, figures("loose", 4.0, may_lose=0.05), figures("slow", 2.5, may_lose=0.05))
+
+    assert ("whole", "strict", "loose") == found.kept
+    assert "dominated by strict" in reasons(found)["slow"]
+
+
+def test_the_fastest_point_without_exits_stays() -> None:
+    """Where levels are few, the one to fall back on when inputs change is not the one that goes."""
+    best, whole = figures("best", 1.2, sqnr=60.0), figures("whole", 2.0)
+    early = [figures(f"early-{k}", 3.0 + k, may_lose=0.01 * (k + 1)) for k in range(3)]
+
+    assert ("best", "whole", "early-2") == select(best, whole, *early, levels=3).kept
