@@ -47,21 +47,32 @@ def add_depth(
     """Calibrate the gate, and offer exits; each promise that measures worth it becomes a point."""
     if options.exits == NO_EXITS and not options.gate:
         return chosen
+    case = find_case(chosen, prepared, workshop, options, tools, folder)
+    if isinstance(case, str):
+        wanted = [(EXITS, options.exits != NO_EXITS), (GATE, options.gate)]
+        return _without(chosen, case, *(name for name, asked in wanted if asked))
+    if options.gate:
+        case = replace(case, chosen=add_gate(chosen, prepared, case.task))
+    return case.chosen if options.exits == NO_EXITS else _add_exits(case, max_drop)
+
+
+def find_case(
+    chosen: Chosen, prepared: Prepared, workshop: Workshop, options: ExportOptions, tools: Tools, folder: Path
+) -> Case | str:
+    """Gather what exits need, or say why this model gets none."""
     task = find_task(chosen, prepared)
     if isinstance(task, str):
-        return _without(chosen, task, EXITS, GATE)
-    rows = head_rows(prepared.calibration, seed=options.seed)
-    case = Case(
-        chosen=add_gate(chosen, prepared, task) if options.gate else chosen,
+        return task
+    return Case(
+        chosen=chosen,
         prepared=prepared,
         workshop=workshop,
         options=options,
         tools=tools,
         folder=folder,
         task=task,
-        rows=rows,
+        rows=head_rows(prepared.calibration, seed=options.seed),
     )
-    return case.chosen if options.exits == NO_EXITS else _add_exits(case, max_drop)
 
 
 def _add_exits(case: Case, max_drop: float) -> Chosen:

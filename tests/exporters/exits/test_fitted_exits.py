@@ -11,7 +11,7 @@ from edgehybrid import Bundle, Engine
 from edgehybrid.errors import RequestError
 from edgehybrid.exporters import ExportOptions, ExportResult, export
 
-SAMPLE = Path(__file__).parents[2] / "samples" / "keyword_spotter"
+SAMPLE = Path(__file__).parents[3] / "samples" / "keyword_spotter"
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,36 @@ def test_the_engine_answers_as_promised(result: ExportResult) -> None:
     assert all((a.confidence is None) == (a.depth == len(point.variants)) for a in answers)
 
 
+def test_the_stricter_promise_stays_beside_the_looser(result: ExportResult) -> None:
+    """The fastest point without exits is among the points too: what the engine falls back on."""
+    assert result.bundle is not None
+    whole = [p for p in result.points if not p.exits and not p.is_reference]
+
+    assert min(p.latency_ms.p50 for p in whole) < 0.9 * result.points[0].latency_ms.p50
+
+
+def test_the_gate_is_calibrated(result: ExportResult) -> None:
+    """The bundle says how little an input may differ, by pairs of evaluation inputs with disturbed copies."""
+    assert result.bundle is not None
+    gate = result.bundle.doc.gate
+
+    assert gate is not None
+    assert {"x"} == set(gate.scales)
+    assert "disturbed" == gate.pairs
+    assert 0.0 < gate.threshold < 1.0
+    assert gate.epsilon in (0.01, 0.02, 0.05)
+
+
+def test_no_cascade_where_the_fastest_point_is_as_good(result: ExportResult) -> None:
+    """All candidates agree here, so that a cascade saves nothing; the bundle says what it would have taken."""
+    (why,) = (item.reason for item in result.dropped if item.name == "cascade")
+
+    assert "alone takes" in why
+
+
 def test_an_unknown_word_is_refused() -> None:
     """``--exits`` takes what there is."""
     with pytest.raises(RequestError, match="no exits 'many'"):
-        ExportOptions(exits="many")  # type: ignore[arg-type]
+        ExportOptions(exits="many")  # type: ignore[arg-type]  # what a caller without types may pass
+    with pytest.raises(RequestError, match="No exits were named"):
+        ExportOptions(exits=())
