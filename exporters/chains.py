@@ -51,6 +51,11 @@ class Chain:
     stages: tuple[ChainStage, ...]
 
     @property
+    def is_cascade(self) -> bool:
+        """Whether its last stage is a whole model."""
+        return self.stages[-1].graph is self.candidate.graph
+
+    @property
     def exits(self) -> tuple[ExitInfo, ...]:
         """Its exits, in their order."""
         return tuple(stage.exit for stage in self.stages if stage.exit is not None)

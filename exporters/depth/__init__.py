@@ -10,7 +10,7 @@ from edgehybrid.exporters.depth.gate import (
     safe_distance,
     typical_deviations,
 )
-from edgehybrid.exporters.depth.heads import Fitted, choose_head, spec_of
+from edgehybrid.exporters.depth.heads import Fitted, choose_head, fit_heads, spec_of
 from edgehybrid.exporters.depth.named import NamedExits, named_exits, without_outputs
 from edgehybrid.exporters.depth.parts import rename_output
 from edgehybrid.exporters.depth.path import (
@@ -61,6 +61,7 @@ __all__ = [
     "disturb",
     "exit_shares",
     "find_cuts",
+    "fit_heads",
     "fit_path",
     "fixed_sequence",
     "losses_along",

@@ -85,6 +85,8 @@ class Fitted:
             score that needs no learning; of values, the mean distance.
         confidence: Of each input, shape ``(inputs,)``.
         answers: To each input, logits or values, shape ``(inputs, outputs)``.
+        all_confidence: Of each row, variations included, shape ``(n,)``.
+        all_answers: To each row, shape ``(n, outputs)``.
     """
 
     pooling: str
@@ -99,6 +101,8 @@ class Fitted:
     poolings: Mapping[str, float]
     confidence: Floats
     answers: Floats
+    all_confidence: Floats
+    all_answers: Floats
 
 
 def choose_head(
@@ -109,7 +113,24 @@ def choose_head(
     groups: NDArray[np.int64] | None = None,
     seed: int = 0,
 ) -> Fitted:
-    """Fit heads on each pooling and return the one whose failures its confidence ranks best.
+    """Fit heads on each pooling and return the one whose failures its confidence ranks best; see ``fit_heads``.
+
+    Raises:
+        DataError: No features, fewer than four inputs, shapes that do not fit, or values that are not finite.
+    """
+    return fit_heads(features, targets, kind, groups=groups, most=1, seed=seed)[0]
+
+
+def fit_heads(
+    features: Mapping[str, Floats],
+    targets: Floats,
+    kind: Kind,
+    *,
+    groups: NDArray[np.int64] | None = None,
+    most: int,
+    seed: int = 0,
+) -> tuple[Fitted, ...]:
+    """Fit heads on each pooling and return those whose failures are ranked best, the best first.
 
     Args:
         features: By name of the pooling, each of shape ``(n, k)``.
@@ -117,6 +138,7 @@ def choose_head(
         kind: What they are.
         groups: Rows of one group are variations of one input (noise, shifts), the first of them the input itself. They
             are left out together; they help to choose, but only inputs are reported. Without: each row is an input.
+        most: Heads wanted, of as many poolings.
         seed: Of folds and bootstrap.
 
     Raises:
@@ -124,22 +146,41 @@ def choose_head(
     """
     groups = np.arange(len(targets)) if groups is None else groups
     _check(features, targets, groups, kind)
-    judged = np.sort(np.unique(groups, return_index=True)[1])
     onto = np.log(np.maximum(targets, _SMALLEST)) if kind == "probabilities" else targets
     if kind != "value":
         onto = onto - onto.mean(axis=1, keepdims=True)  # a shift of all logits means nothing, and is hard to predict
     found = {name: fit_ridge(values, onto, groups) for name, values in features.items()}
     areas = {name: _area(fit, targets, kind) for name, fit in found.items()}
-    pooling = min(areas, key=lambda name: (areas[name], features[name].shape[1]))
+    order = sorted(areas, key=lambda name: (areas[name], features[name].shape[1]))
+    return tuple(
+        _judged(name, found[name], features[name], areas, targets, kind, groups, seed, logistic=name == order[0])
+        for name in order[:most]
+    )
+
+
+def _judged(
+    pooling: str,
+    fit: Affine,
+    features: Floats,
+    areas: Mapping[str, float],
+    targets: Floats,
+    kind: Kind,
+    groups: NDArray[np.int64],
+    seed: int,
+    *,
+    logistic: bool,
+) -> Fitted:
+    """Try a logistic head beside the ridge if asked to (it takes seconds), and choose the score."""
+    judged = np.sort(np.unique(groups, return_index=True)[1])
     method: Method = "ridge"
-    fit, table = found[pooling], {f"{name} ridge": area for name, area in areas.items()}
-    if kind != "value" and _is_small(features[pooling]):
-        other = fit_logistic(features[pooling], _softmax(targets, kind), groups, seed=seed)
+    table = {f"{name} ridge": area for name, area in areas.items()}
+    if logistic and kind != "value" and _is_small(features):
+        other = fit_logistic(features, _softmax(targets, kind), groups, seed=seed)
         table[f"{pooling} logistic"] = _area(other, targets, kind)
         if table[f"{pooling} logistic"] < areas[pooling]:
             fit, method = other, "logistic"
     choose = _judge_values if kind == "value" else _judge_classes
-    scores, agreement, interval = choose(fit, features[pooling], targets, groups, judged, seed)
+    scores, agreement, interval = choose(fit, features, targets, groups, judged, seed)
     return Fitted(
         pooling=pooling,
         kind=kind,
@@ -153,6 +194,8 @@ def choose_head(
         poolings=table,
         confidence=scores.confidence,
         answers=fit.held_out[judged],
+        all_confidence=scores.everywhere,
+        all_answers=fit.held_out,
     )
 
 
@@ -260,14 +303,15 @@ def _judge_values(
     error = fit_ridge(features, apart[:, None], groups)
     scale = float(np.median(apart[judged])) or 1.0
     score = Score(name="error", scale=scale, weight=error.weight[:, 0], bias=float(error.bias[0]))
-    sure = np.exp(-np.maximum(error.held_out[judged, 0], 0.0) / scale)
+    everywhere = np.exp(-np.maximum(error.held_out[:, 0], 0.0) / scale)
+    sure = everywhere[judged]
     bounded = np.minimum(apart[judged] / max(float(apart[judged].max()), 1e-30), 1.0)
     table = {"error": rank(sure, bounded, seed=seed)}
     answers, truth = fit.held_out[judged], targets[judged]
     draw = np.random.default_rng(seed)
     picks = draw.integers(0, len(truth), (_DRAWS, len(truth)))
     low, high = np.quantile([_explained(answers[pick], truth[pick]) for pick in picks], (0.025, 0.975))
-    chosen = ChosenScore(score=score, confidence=sure, table=table)
+    chosen = ChosenScore(score=score, confidence=sure, everywhere=everywhere, table=table)
     return chosen, _explained(answers, truth), (float(low), float(high))
 
 

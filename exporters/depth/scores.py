@@ -100,10 +100,18 @@ class Ranking:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChosenScore:
-    """The score that ranks failures best, what it said of each input held out, and how all ranked on the inputs."""
+    """The score that ranks failures best, and how all of them ranked on the inputs.
+
+    Attributes:
+        score: The score.
+        confidence: What it said of each input, held out: shape ``(inputs,)``.
+        everywhere: The same of each row, variations included: shape ``(n,)``.
+        table: By score.
+    """
 
     score: Score
     confidence: Floats
+    everywhere: Floats
     table: Mapping[str, Ranking]
 
 
@@ -202,7 +210,7 @@ def choose_score(
             best[score.name] = (area, score, sure)
     _, chosen, confidence = min(best.values(), key=lambda item: item[0])
     table = {name: rank(sure[judged], failure[judged], seed=seed) for name, (_, _, sure) in best.items()}
-    return ChosenScore(score=chosen, confidence=confidence[judged], table=table)
+    return ChosenScore(score=chosen, confidence=confidence[judged], everywhere=confidence, table=table)
 
 
 def fit_learnt(features: Floats, failure: Floats, groups: NDArray[np.int64], *, seed: int = 0) -> tuple[Score, Floats]:

@@ -31,7 +31,7 @@ EXITS = "exits"
 
 _MOST_CHAINS = 2
 _CLEARLY_SLOWER = 1.15
-_SUFFIXES = ("", "-b")  # of chains with other cuts
+_SUFFIXES = ("", "-b", "-c")  # of chains with other cuts
 
 
 def add_depth(
@@ -95,18 +95,17 @@ def _fitted(case: Case, candidates: tuple[Candidate, ...]) -> list[Armed | Dropp
     cuts = find_cuts(case.workshop.best_float, case.prepared.components, case.prepared.probes)
     full = case.answers(first.name)
     offers = make_offers(case, first, cuts.cuts, full)
-    sets = choose_sets(offers.found, case.options.exit_losses, most=len(_SUFFIXES))
+    sets = choose_sets(offers.found, case.options.exit_losses, case.rows.inputs, most=len(_SUFFIXES))
     if not sets:
         near = [f"{skip.where}: {skip.why}" for skip in cuts.skipped[:2]]
         why = "; ".join([*offers.whys[:2], *near])
         return [Dropped(name=EXITS, reason=why or "no head at any cut agrees with the model often enough to save time")]
-    heads = {offer.cut.name: offer.head for offer in offers.found}
     made = []
     for candidate in candidates:
         answers = full if candidate is first else case.answers(candidate.name)
         for suffix, offered in zip(_SUFFIXES, sets, strict=False):
             blueprint = Blueprint(name=f"{candidate.name}{suffix}", suffix=suffix, offers=offered)
-            made.append(arm(case, candidate, blueprint, answers, heads if candidate is first else None))
+            made.append(arm(case, candidate, blueprint, answers, surveyed=candidate is first))
     return made
 
 

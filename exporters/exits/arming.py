@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from edgehybrid.bundle import Dropped, ExitInfo
 from edgehybrid.errors import DataError, ExportError, ModelError
 from edgehybrid.exporters.chains import Chain, ChainStage, load_chain
-from edgehybrid.exporters.depth import Cut, Fitted, attach_spec, slice_chain, spec_of
+from edgehybrid.exporters.depth import Cut, Fitted, attach_spec, poolings, slice_chain, spec_of
 from edgehybrid.exporters.exits.case import Case
-from edgehybrid.exporters.exits.choosing import Judged
+from edgehybrid.exporters.exits.choosing import Judged, judged
 from edgehybrid.exporters.exits.deepening import Armed
-from edgehybrid.exporters.exits.offers import Offer, head_behind, head_losses
+from edgehybrid.exporters.exits.offers import Offer, head_losses, heads_behind
+from edgehybrid.exporters.model import Graph
 from edgehybrid.exporters.search import Candidate
 
 Float64Array = NDArray[np.float64]
@@ -44,7 +45,8 @@ def arm(
     candidate: Candidate,
     blueprint: Blueprint,
     full: Float64Array,
-    known: Mapping[str, Fitted] | None = None,
+    *,
+    surveyed: bool,
 ) -> Armed | Dropped:
     """Cut ``candidate``, put heads behind the cuts and load the chain.
 
@@ -53,15 +55,16 @@ def arm(
         candidate: What is cut.
         blueprint: Where, and what it is called.
         full: The candidate's own answers to the rows.
-        known: Cut to head, where they were fitted on this very candidate.
+        surveyed: Whether the heads of the blueprint were fitted on this very candidate.
     """
     cuts = [offer.cut for offer in blueprint.offers]
     try:
         graphs = slice_chain(candidate.graph, cuts)
         stages, heads = [], []
         for number, (cut, graph) in enumerate(zip(cuts, graphs, strict=False), 1):
-            head = (known or {}).get(cut.name) if _stands_alone(cuts[:number]) else None
-            head = head or head_behind(case, graphs[:number], full)
+            head = blueprint.offers[number - 1].head
+            if not surveyed or not _stands_alone(cuts[:number]):
+                (head,) = heads_behind(case, graphs[:number], full, most=1, pooling=_pooling(graph, number, head))
             heads.append(head)
             headed = attach_spec(graph, spec_of(head), number, case.task.output)
             info = fitted_exit(head, cut, number, case.task.output)
@@ -71,14 +74,17 @@ def arm(
         loaded = load_chain(chain, case.chain_folder(chain.name), candidate.threads)
     except CHAIN_ERRORS as error:
         return Dropped(name=f"{blueprint.name}~", reason=f"exits: {error.what}")
-    truth = full[case.rows.inputs]
     view = Judged(
-        confidence=np.column_stack([head.confidence for head in heads]),
-        losses=np.column_stack([head_losses(head, truth, case.task.losses) for head in heads]),
-        costs=(*(offer.early for offer in blueprint.offers), 1.0 + sum(o.whole - 1.0 for o in blueprint.offers)),
+        confidence=np.column_stack([head.all_confidence for head in heads]),
+        losses=np.column_stack([head_losses(head, full, case.task.losses) for head in heads]),
+        costs=judged(blueprint.offers).costs,
     )
-    rising = tuple(np.maximum.accumulate(view.costs).tolist())
-    return Armed(loaded=loaded, path=replace(view, costs=rising).path(), losses=case.task.losses)
+    return Armed(loaded=loaded, path=view.path(), losses=case.task.losses, costs=view.costs)
+
+
+def _pooling(stage: Graph, number: int, head: Fitted) -> str | None:
+    """The pooling of a head that was fitted elsewhere, where what crosses here can be pooled so."""
+    return head.pooling if head.pooling in poolings(stage, number) else None
 
 
 def _stands_alone(cuts: Sequence[Cut]) -> bool:

@@ -87,7 +87,7 @@ def _walls(case: Case, large: Candidate) -> dict[str, float]:
 def _pair(case: Case, small: Candidate, wall: float, full: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> _Pair:
     sure = how_sure(case, case.answers(small.name), full)
     view = Judged(confidence=sure.confidence[:, None], losses=sure.failure[:, None], costs=(wall, 1.0 + wall))
-    return _Pair(small=small, sure=sure, view=view, cost=view.least_cost(max(case.options.exit_losses)))
+    return _Pair(small=small, sure=sure, view=view, cost=view.least_costs([max(case.options.exit_losses)])[0])
 
 
 def _load(case: Case, pair: _Pair, large: Candidate) -> Armed | Dropped:
@@ -111,7 +111,7 @@ def _load(case: Case, pair: _Pair, large: Candidate) -> Armed | Dropped:
         loaded = load_chain(chain, case.chain_folder(CASCADE), large.threads)
     except (*CHAIN_ERRORS, RequestError) as error:
         return Dropped(name=CASCADE, reason=error.what)
-    return Armed(loaded=loaded, path=pair.view.path(), losses=case.task.losses)
+    return Armed(loaded=loaded, path=pair.view.path(), losses=case.task.losses, costs=pair.view.costs)
 
 
 def _first_stage(case: Case, pair: _Pair) -> Graph:

@@ -14,15 +14,16 @@ from edgehybrid.exporters.exits.offers import Offer
 
 Float64Array = NDArray[np.float64]
 
-MOST_EXITS = 2
+_PAIRED = 6  # offers among which pairs are tried
 _WORTH = 0.95  # of the time of the uncut model
 _ANOTHER_EXIT = 0.02  # must save so much beside the sets with fewer
 _PLACES = 65
+_FREE = 0.03  # so much more may a run to full depth take; what is beyond counts as if every input paid it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """Exits as the calibration rows see them: confidences and losses ``(n, exits)``, cost of each depth."""
+    """Exits as rows see them that fitted no threshold: confidences and losses ``(n, exits)``, cost of each depth."""
 
     confidence: Float64Array
     losses: Float64Array
@@ -32,43 +33,75 @@ class Judged:
         """The order in which their thresholds fall."""
         return fit_path(self.confidence, self.losses, self.costs)
 
-    def least_cost(self, epsilon: float) -> float:
-        """Mean cost where the mean loss reaches ``epsilon``."""
+    def least_costs(self, epsilons: Sequence[float]) -> list[float]:
+        """Mean cost where the mean loss reaches each of ``epsilons``."""
         path, places = self.path(), np.linspace(0.0, 1.0, _PLACES)
         risks = losses_along(path, places, self.confidence, self.losses).mean(axis=0)
-        last = float(max(places[risks <= epsilon], default=0.0))
-        return mean_cost(path, last, self.confidence, self.costs)
+        lasts = [float(max(places[risks <= epsilon], default=0.0)) for epsilon in epsilons]
+        dear = max(self.costs[-1] - 1.0 - _FREE, 0.0)
+        return [mean_cost(path, last, self.confidence, self.costs) + dear for last in lasts]
 
 
-def judged(offers: Sequence[Offer]) -> Judged:
-    """Several heads as the exits of one chain, shallowest first; each earlier cut costs what it costs alone."""
+def judged(offers: Sequence[Offer], rows: NDArray[np.int64] | None = None) -> Judged:
+    """Several heads as the exits of one chain, shallowest first; each earlier cut costs what it costs alone.
+
+    Args:
+        offers: The heads.
+        rows: Places of the rows to look at; all without.
+    """
     extra, costs = 0.0, []
     for offer in offers:
         costs.append(offer.early + extra)
         extra += max(offer.whole - 1.0, 0.0)
     rising = np.maximum.accumulate([*costs, max(1.0 + extra, *costs)])
+    chosen = slice(None) if rows is None else rows
     return Judged(
-        confidence=np.column_stack([offer.head.confidence for offer in offers]),
-        losses=np.column_stack([offer.loss for offer in offers]),
+        confidence=np.column_stack([offer.head.all_confidence[chosen] for offer in offers]),
+        losses=np.column_stack([offer.losses[chosen] for offer in offers]),
         costs=tuple(rising.tolist()),
     )
 
 
-def choose_cuts(offers: Sequence[Offer], epsilon: float) -> tuple[Offer, ...]:
-    """The cut, or the few, with the least mean cost at a loss of ``epsilon``; none where that saves nothing."""
+def choose_cuts(
+    offers: Sequence[Offer], epsilons: Sequence[float], rows: NDArray[np.int64] | None = None
+) -> list[tuple[Offer, ...]]:
+    """For each of ``epsilons`` the heads with the least mean cost, at most one a cut; none where that saves nothing.
+
+    A second exit is tried between the offers that are best alone.
+    """
+    single = [((offer,), judged([offer], rows).least_costs(epsilons)) for offer in offers]
+    single.sort(key=lambda item: min(item[1]))
+    near = [chosen[0] for chosen, _ in single[:_PAIRED]]
+    pairs = [tuple(sorted(pair, key=lambda offer: offer.early)) for pair in combinations(near, 2)]
+    double = [
+        (pair, judged(pair, rows).least_costs(epsilons)) for pair in pairs if len({o.cut.name for o in pair}) == 2
+    ]
+    return [_cheapest(single, double, number) for number in range(len(epsilons))]
+
+
+def _cheapest(
+    single: Sequence[tuple[tuple[Offer, ...], list[float]]],
+    double: Sequence[tuple[tuple[Offer, ...], list[float]]],
+    number: int,
+) -> tuple[Offer, ...]:
     best: tuple[Offer, ...] = ()
     least = _WORTH
-    for size in range(1, MOST_EXITS + 1):
-        found = [(judged(chosen).least_cost(epsilon), chosen) for chosen in combinations(offers, size)]
-        if not found:
-            break
-        cost, chosen = min(found, key=lambda item: item[0])
-        if cost < least - (_ANOTHER_EXIT if best else 0.0):
-            best, least = chosen, cost
+    for found in (single, double):
+        for chosen, costs in sorted(found, key=lambda item: item[1][number])[:1]:
+            if costs[number] < least - (_ANOTHER_EXIT if best else 0.0):
+                best, least = chosen, costs[number]
     return best
 
 
-def choose_sets(offers: Sequence[Offer], epsilons: Sequence[float], *, most: int) -> tuple[tuple[Offer, ...], ...]:
-    """The sets to try: the best for each loss, each once, that for the smallest loss first."""
-    sets = dict.fromkeys(tuple(choose_cuts(offers, epsilon)) for epsilon in sorted(epsilons))
+def choose_sets(
+    offers: Sequence[Offer], epsilons: Sequence[float], inputs: NDArray[np.int64], *, most: int
+) -> tuple[tuple[Offer, ...], ...]:
+    """The sets to try, each once: the best for each loss, over inputs with their variations, and over inputs alone.
+
+    Inputs that are easy for the model (it may have been trained on them) flatter early exits; their variations, which
+    fail more often, tell better what new inputs will do. Which of the sets holds more is seen on the evaluation data.
+    """
+    ordered = sorted(epsilons)
+    careful, plain = (choose_cuts(offers, ordered, rows) for rows in (None, inputs))
+    sets = dict.fromkeys(chosen for both in zip(careful, plain, strict=True) for chosen in both)
     return tuple(chosen for chosen in sets if chosen)[:most]

@@ -14,7 +14,7 @@ from edgehybrid.exporters.depth import (
     Cut,
     Fitted,
     attach_spec,
-    choose_head,
+    fit_heads,
     poolings,
     slice_chain,
     spec_of,
@@ -31,6 +31,7 @@ Array = NDArray[np.generic]
 Float64Array = NDArray[np.float64]
 
 _TIMING_SHARE = 0.3  # of the seconds for timing all candidates
+_HEADS = 3  # of so many poolings at each cut: the best one may cost more time than it saves
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)  # by identity: arrays are not equal or unequal
@@ -40,14 +41,14 @@ class Offer:
     Attributes:
         cut: Where.
         head: The head.
-        loss: What each calibration input loses by leaving there, out of fold: shape ``(inputs,)``.
+        losses: What each row, input or variation, loses by leaving there, out of fold: shape ``(rows,)``.
         early: Time to its answer, as a share of a run of the uncut candidate.
         whole: Time of both sides of the cut and the head, in the same unit: 1 and what the cut costs.
     """
 
     cut: Cut
     head: Fitted
-    loss: Float64Array
+    losses: Float64Array
     early: float
     whole: float
 
@@ -84,24 +85,26 @@ def make_offers(case: Case, candidate: Candidate, cuts: Sequence[Cut], full: Flo
     for cut in sorted(cuts, key=lambda cut: cut.share):
         try:
             before, behind = slice_chain(candidate.graph, [cut])
-            head = head_behind(case, [before], full)
-            graph = attach_spec(before, spec_of(head), 1, case.task.output)
-            headed.append(_Headed(cut=cut, head=head, before=graph, behind=behind))
+            for head in heads_behind(case, [before], full, most=_HEADS):
+                graph = attach_spec(before, spec_of(head), 1, case.task.output)
+                headed.append(_Headed(cut=cut, head=head, before=graph, behind=behind))
         except (DataError, ExportError, ModelError) as error:
             whys.append(error.what)
         case.tools.progress.advance()
     if not headed:
         return Offers(found=(), whys=tuple(whys))
-    shares, truth = _shares(case, candidate, headed), full[case.rows.inputs]
+    shares = _shares(case, candidate, headed)
     found = [
-        Offer(cut=h.cut, head=h.head, loss=head_losses(h.head, truth, case.task.losses), early=early, whole=whole)
+        Offer(cut=h.cut, head=h.head, losses=head_losses(h.head, full, case.task.losses), early=early, whole=whole)
         for h, (early, whole) in zip(headed, shares, strict=True)
     ]
     return Offers(found=tuple(sorted(found, key=lambda offer: offer.early)), whys=tuple(whys))
 
 
-def head_behind(case: Case, stages: Sequence[Graph], full: Float64Array) -> Fitted:
-    """Fit the head behind the last of ``stages`` that ranks its failures best, over all poolings.
+def heads_behind(
+    case: Case, stages: Sequence[Graph], full: Float64Array, *, most: int, pooling: str | None = None
+) -> tuple[Fitted, ...]:
+    """Fit heads behind the last of ``stages``; those that rank their failures best, on ``pooling`` or on any.
 
     Raises:
         DataError: No basis for a head: too few rows, or features that are no numbers.
@@ -109,18 +112,18 @@ def head_behind(case: Case, stages: Sequence[Graph], full: Float64Array) -> Fitt
         ModelError: A stage does not run.
     """
     number = len(stages)
-    kinds = poolings(stages[-1], number)
+    kinds = tuple(kind for kind in poolings(stages[-1], number) if pooling in (None, kind))
     if not kinds:
         raise ExportError("What crosses has no fixed shape to pool.", "Fix it with --shape.")
     features = _features([*stages[:-1], with_features(stages[-1], number, kinds)], kinds, case.rows)
-    return choose_head(features, full, case.task.kind, groups=case.rows.groups, seed=case.options.seed)
+    return fit_heads(features, full, case.task.kind, groups=case.rows.groups, most=most, seed=case.options.seed)
 
 
 def head_losses(head: Fitted, full: Float64Array, losses: Losses) -> Float64Array:
-    """Loss of each calibration input: there are no labels to be had, so a class is another one or the same."""
+    """Loss of each row: there are no labels to be had, so a class is another one or the same. Shape ``(rows,)``."""
     if head.kind == "value":
-        return np.asarray(np.minimum(np.abs(head.answers - full).mean(axis=1) / losses.bound, 1.0))
-    return np.asarray(head.answers.argmax(axis=1) != full.argmax(axis=1), dtype=np.float64)
+        return np.asarray(np.minimum(np.abs(head.all_answers - full).mean(axis=1) / losses.bound, 1.0))
+    return np.asarray(head.all_answers.argmax(axis=1) != full.argmax(axis=1), dtype=np.float64)
 
 
 def _features(graphs: Sequence[Graph], kinds: Sequence[str], rows: Rows) -> dict[str, Float64Array]:
@@ -144,14 +147,17 @@ def _shares(case: Case, candidate: Candidate, headed: Sequence[_Headed]) -> list
     runs: dict[str, Callable[[], object]] = {"uncut": _run(candidate.graph, feeds)[0]}
     for number, item in enumerate(headed):
         runs[f"{number} before"], values = _run(item.before, feeds)
-        runs[f"{number} behind"] = _run(item.behind, {**feeds, **values})[0]
+        if f"behind {item.cut.name}" not in runs:  # the same for all heads of a cut
+            runs[f"behind {item.cut.name}"] = _run(item.behind, {**feeds, **values})[0]
     key = ("cuts", candidate.graph.digest, *(h.before.digest for h in headed), case.rows.samples.sha256)
     budget_s = _TIMING_SHARE * options.budget.timing_s
     times = time_runs(runs, key, case.tools, budget_s=budget_s, seed=options.seed)
     uncut = times.wall_s[:, times.column("uncut")]
     found = []
-    for number in range(len(headed)):
-        before, behind = (times.wall_s[:, times.column(f"{number} {side}")] for side in ("before", "behind"))
+    for number, item in enumerate(headed):
+        before, behind = (
+            times.wall_s[:, times.column(name)] for name in (f"{number} before", f"behind {item.cut.name}")
+        )
         found.append((float(np.median(before / uncut)), float(np.median((before + behind) / uncut))))
     return found
 
