@@ -97,7 +97,7 @@ class Engine:
         self._lock = threading.Lock()  # of everything that a round changes; a run never waits for it
         self._pin = Pin()
         self._dial = Dial(audit_share=self._policy.exits.audit_share)
-        self._exits = ExitWatch(self._bundle.points, self._dial, audit_share=self._policy.exits.audit_share)
+        self._exits = ExitWatch(self._bundle.points, self._dial)
         self._gate = make_gate(self._bundle, self._policy.gate, self._dial, clock)
         self._excluded: Mapping[str, str] = {}
         self._journal: deque[Switch] = deque(maxlen=_JOURNAL)

@@ -108,7 +108,7 @@ def _stream(bundle: Bundle, point: OperatingPoint, name: str, data: Arrays) -> d
     full = open_plan(bundle, point, None)
     truth = np.array([int(next(iter(full.run(row)[0].values())).argmax()) for row in feeds])
     order = np.random.default_rng(1).integers(0, len(feeds), STREAM)
-    answers, depth, off_at, closer_at = np.empty(STREAM, dtype=int), np.empty(STREAM, dtype=int), None, None
+    answers, depth, off_at, on_at = np.empty(STREAM, dtype=int), np.empty(STREAM, dtype=int), None, None
     balanced = load_policy("balanced")
     policy = replace(balanced, exits=replace(balanced.exits, enabled=True, audit_share=0.02))
     with (
@@ -122,8 +122,8 @@ def _stream(bundle: Bundle, point: OperatingPoint, name: str, data: Arrays) -> d
             if at % LOOK_EVERY == LOOK_EVERY - 1:
                 engine.step()
                 report = engine.status().exits[point.name]
-                closer_at = at + 1 if closer_at is None and report.audit_share > 0.02 else closer_at
                 off_at = at + 1 if off_at is None and not report.on else off_at
+                on_at = at + 1 if on_at is None and off_at is not None and report.on else on_at
     worse = (truth[order] == labels[order]).astype(float) - (answers == labels[order])
     return {
         "stream": name,
@@ -131,7 +131,7 @@ def _stream(bundle: Bundle, point: OperatingPoint, name: str, data: Arrays) -> d
         "worse_by_points": round(100 * float(worse.mean()), 2),
         "worse_by_points_until_off": round(100 * float(worse[:off_at].mean()), 2),
         "early_share": round(float((depth < len(point.variants)).mean()), 3),
-        "audited_more_from": closer_at,
         "exits_off_from": off_at,
+        "on_again_from": on_at,
         "kept": bool(worse.mean() <= 0.01 or off_at is not None),
     }

@@ -156,13 +156,13 @@ def _drift(drift: Mapping[str, Any]) -> list[str]:
                 f"{s['full_accuracy']:.3f}",
                 s["worse_by_points"],
                 s["early_share"],
-                s["audited_more_from"] or "-",
                 s["exits_off_from"] or "-",
+                s["on_again_from"] or "-",
                 "yes" if s["kept"] else "no",
             )
             for s in item["streams"]
         ]
-        head = ("stream", "full model", "exits worse by, points", "left early", "audited more from", "off from", "kept")
+        head = ("stream", "full model", "exits worse by, points", "left early", "off from", "on again from", "kept")
         lines += _rows(head, rows)
     return lines
 

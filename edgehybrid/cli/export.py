@@ -44,7 +44,11 @@ _MOST_MISSES = 8
     multiple=True,
     help="What exits may lose, as a share of the inputs; may be given again.  [default: 0.01, 0.02, 0.05]",
 )
-@click.option("--gate/--no-gate", default=True, help="Calibrate how little an input may differ so that the last answer holds.  [default: gate]")
+@click.option(
+    "--gate/--no-gate",
+    default=True,
+    help="Calibrate how little an input may differ so that the last answer holds.  [default: gate]",
+)
 @shape_option
 @click.option("--device", help="Device profile, a name or a file: sets the kind of integers and the watts.")
 @click.option(

@@ -21,12 +21,6 @@ from edgehybrid.runtime.execution.drift import (
 )
 from edgehybrid.runtime.execution.ledger import Note
 
-RAISED = 10.0
-"""So many times more audits are made after the confidences have changed."""
-
-CALM_AUDITS = 200
-"""After so many of them without an alarm, audits go back to their usual share."""
-
 _MOST_RANKS = 256  # confidences of one round that are ranked: which, does not depend on what they are
 
 
@@ -65,7 +59,6 @@ class _Watched:
     bets: Bets = field(default_factory=Bets)
     audits: int = 0
     lost: float = 0.0
-    raised_left: int = 0  # audits until the share falls back
 
 
 class ExitWatch:
@@ -73,15 +66,14 @@ class ExitWatch:
 
     Args:
         points: The points of the bundle; those with exits and a promise are watched.
-        dial: Where exits are switched off and audits are raised.
-        audit_share: The usual share of audits, 0 to 1.
+        dial: Where exits are switched off and on.
         seed: Of the random breaking of ties.
     """
 
-    def __init__(self, points: Iterable[OperatingPoint], dial: Dial, *, audit_share: float, seed: int = 0) -> None:
+    def __init__(self, points: Iterable[OperatingPoint], dial: Dial, *, seed: int = 0) -> None:
         self._points = {point.name: point for point in points if point.exits and point.risk is not None}
         self._watched = {name: _begin(point) for name, point in self._points.items()}
-        self._dial, self._share, self._random = dial, audit_share, random.Random(seed).random
+        self._dial, self._random = dial, random.Random(seed).random
 
     def add(self, notes: Sequence[Note]) -> list[tuple[str, str]]:
         """Learn from runs, oldest first.
@@ -131,9 +123,9 @@ class ExitWatch:
                 mean = watched.lost / watched.audits
                 why = f"{watched.audits} audits lose {mean:.1%} on average, {bound:.1%} of all inputs may be lost"
                 return self._switch_off(name, watched, why)
-        if changed and self._share <= 0:
-            return self._switch_off(name, watched, "confidences have changed, and nothing is audited")
-        return self._follow_change(name, watched, len(losses), changed=changed)
+        if changed:
+            return self._switch_off(name, watched, "confidences have changed; on again once audits show no loss")
+        return None
 
     def _learn_off(
         self, name: str, watched: _Watched, inputs: int, losses: Sequence[float], bound: float
@@ -142,7 +134,7 @@ class ExitWatch:
         watched.bets = bet_on_less(watched.bets, inputs=inputs, losses=losses, bound=bound)
         if watched.bets.evidence < 1 / ALPHA:
             return None
-        watched.on, watched.bets, watched.raised_left = True, Bets(), 0
+        watched.on, watched.bets = True, Bets()
         watched.reason = f"exits on again: audits prove that at most {bound:.1%} of all inputs are lost"
         self._dial.audit(name, None)
         return watched.reason
@@ -162,22 +154,6 @@ class ExitWatch:
             return False
         watched.ranks = begin_anew(watched.ranks)
         return True
-
-    def _follow_change(self, name: str, watched: _Watched, audits: int, *, changed: bool) -> str | None:
-        """Audit more for a while after confidences have changed."""
-        if changed:
-            watched.raised_left = CALM_AUDITS
-            share = min(self._share * RAISED, 1.0)
-            self._dial.audit(name, share)
-            watched.reason = f"confidences have changed: {share:.0%} of the exits are audited"
-            return watched.reason
-        if watched.raised_left > 0:
-            watched.raised_left -= audits
-            if watched.raised_left <= 0:
-                self._dial.audit(name, None)
-                watched.reason = f"{CALM_AUDITS} audits after confidences have changed found nothing"
-                return watched.reason
-        return None
 
 
 def _begin(point: OperatingPoint) -> _Watched:

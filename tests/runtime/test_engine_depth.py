@@ -153,14 +153,17 @@ def test_drift_switches_exits_off_and_on_again(open_engine: Callable[..., Engine
     assert 0 == engine.status().switches
 
 
-def test_changed_confidences_raise_the_audits(open_engine: Callable[..., Engine]) -> None:
-    """Confidences unlike the calibration's make the engine look closer, and exits go on."""
+def test_changed_confidences_switch_exits_off(open_engine: Callable[..., Engine]) -> None:
+    """Confidences unlike the calibration's: nothing leaves until audits show that nothing is lost; then it does."""
     engine = open_engine(policy=policy(audit_share=0.02))
     drive(engine, 400, wrong_share=0.0)  # all above 0.9, where the calibration was even
     report = engine.status().exits["max"]
-    assert report.on
-    assert pytest.approx(0.2) == report.audit_share
+    assert not report.on
+    assert 1.0 == report.audit_share
     assert "confidences have changed" in engine.journal[-1].reason
+    drive(engine, 3000, wrong_share=0.0)
+    engine.step()
+    assert engine.status().exits["max"].on
 
 
 def test_without_audits_changed_confidences_switch_exits_off(open_engine: Callable[..., Engine]) -> None:

@@ -21,7 +21,7 @@ from edgehybrid.runtime.execution.drift import (
     bet_on_more,
     make_ranks,
 )
-from edgehybrid.runtime.execution.watch import CALM_AUDITS, allowed_loss
+from edgehybrid.runtime.execution.watch import allowed_loss
 from edgehybrid.testing import make_point
 
 BOUND, SHARE, LEAVE = 0.01, 0.02, 0.8
@@ -166,7 +166,7 @@ class Stand:
 
     def __init__(self, point: OperatingPoint, *, audit_share: float) -> None:
         self.point, self.dial = point, Dial(audit_share=audit_share)
-        self.watch = ExitWatch([point], self.dial, audit_share=audit_share)
+        self.watch = ExitWatch([point], self.dial)
         self.rng = np.random.default_rng(0)
 
     def feed(self, count: int, *, wrong: float = 0.0, low: float = 0.0) -> list[str]:
@@ -211,15 +211,24 @@ def test_a_scalar_of_more_allows_more() -> None:
     assert any("exits off" in why for why in stand.feed(20_000, wrong=0.5))
 
 
-def test_raised_audits_fall_back_when_they_find_nothing() -> None:
-    """After a change of confidences: ten times the audits, then the usual share again."""
+def test_changed_confidences_switch_off_until_nothing_is_lost() -> None:
+    """After a change of confidences nothing leaves until audits prove that it may; then the usual share again."""
     stand = Stand(point_with(), audit_share=0.02)
-    assert ["confidences have changed: 20% of the exits are audited"] == stand.feed(400, low=0.7)
-    assert 0.2 == pytest.approx(stand.dial.setting.share("max"))
+    assert ["exits off: confidences have changed; on again once audits show no loss"] == stand.feed(400, low=0.7)
+    assert not stand.on
     said = stand.feed(5000, low=0.7)
-    assert [f"{CALM_AUDITS} audits after confidences have changed found nothing"] == said
+    assert ["exits on again: audits prove that at most 1.0% of all inputs are lost"] == said
     assert 0.02 == stand.dial.setting.share("max")
     assert stand.on
+
+
+def test_changed_confidences_that_lose_stay_off() -> None:
+    """A loss that is too small for the usual audits to see, but larger than promised, never comes back."""
+    stand = Stand(point_with(), audit_share=0.02)
+    said = stand.feed(20_000, low=0.7, wrong=0.06)
+
+    assert 1 == len(said)
+    assert not stand.on
 
 
 def test_a_dial_that_is_off_is_not_watched() -> None:
@@ -236,8 +245,8 @@ def test_a_dial_that_is_off_is_not_watched() -> None:
 
 def test_points_without_a_promise_are_not_watched() -> None:
     """Without exits, or without risk, there is nothing to test."""
-    assert {} == ExitWatch([make_point("max", energy_mj=1)], Dial(), audit_share=0.1).reports()
-    assert {} == ExitWatch([replace(point_with(), risk=None)], Dial(), audit_share=0.1).reports()
+    assert {} == ExitWatch([make_point("max", energy_mj=1)], Dial()).reports()
+    assert {} == ExitWatch([replace(point_with(), risk=None)], Dial()).reports()
 
 
 def test_an_error_may_hide_behind_a_wrong_full_answer() -> None:
