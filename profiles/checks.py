@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import fields, is_dataclass
+from datetime import time
 from itertools import pairwise
 
-from edgehybrid.profiles.schema import DeviceProfile, Policy
+from edgehybrid.profiles.schema import DeviceProfile, Policy, Rule
 
 
 def device_problems(device: DeviceProfile) -> list[str]:
@@ -68,8 +69,38 @@ def policy_problems(policy: Policy) -> list[str]:
     shares = {"late_share": policy.late_share, "exits.audit_share": policy.exits.audit_share}
     problems += [f"{name} is {v:g}, it must be 0 to 1" for name, v in shares.items() if not 0 <= v <= 1]
     problems += _positive({"gate.max_age_s": policy.gate.max_age_s})
+    for i, rule in enumerate(policy.rules):
+        problems += [f"rules[{i}] ({rule.name}): {problem}" for problem in _rule_problems(rule)]
     if not policy.name.strip():
         problems.append("name is empty")
+    return problems
+
+
+def _rule_problems(rule: Rule) -> list[str]:
+    problems = []
+    shares = {
+        "importance_below": rule.importance_below,
+        "importance_above": rule.importance_above,
+        "late_share": rule.late_share,
+        "exit_scalar": rule.exit_scalar,
+    }
+    problems += [
+        f"{name} is {v:g}, it must be 0 to 1" for name, v in shares.items() if v is not None and not 0 <= v <= 1
+    ]
+    if rule.steps < 0:
+        problems.append(f"steps is {rule.steps}, it must be at least 0")
+    if rule.max_drop is not None and rule.max_drop < 0:
+        problems.append(f"max_drop is {rule.max_drop:g}, it must be at least 0")
+    for text in rule.between or ():
+        try:
+            time.fromisoformat(text)
+        except ValueError:
+            problems.append(f'between has {text!r}, write times like "22:00"')
+    for key in ("foreground", "user_waiting", "charging"):
+        if key in rule.when and not isinstance(rule.when[key], bool):
+            problems.append(f"when.{key} must be true or false")
+    if not (rule.steps or rule.max_drop is not None or rule.late_share is not None or rule.exit_scalar is not None):
+        problems.append("it changes nothing: give steps, max_drop, late_share or exit_scalar")
     return problems
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 SCHEMA = 1
@@ -97,10 +98,14 @@ class ThermalPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SwitchingPolicy:
-    """How often to look, and how long to stay before going back up, in seconds."""
+    """How often to look, and how long to stay before going back up, in seconds.
+
+    ``time_share`` lets two points stay loaded and take turns.
+    """
 
     interval_s: float
     dwell_s: float
+    time_share: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,12 +133,41 @@ class GatePolicy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """What changes while the app, the supply or the time of day is as ``when`` and the others say.
+
+    Attributes:
+        name: Shown in the reason.
+        when: Key to the value that it must have: ``foreground``, ``user_waiting``, ``charging``, or one of the app's.
+        importance_below: The app's importance must be lower than this.
+        importance_above: It must be higher than this.
+        between: Local times, ``["22:00", "06:00"]``; the second may be on the next day.
+        steps: Points lower.
+        max_drop: Quality floor, where it is stricter than the policy's.
+        late_share: In the place of the policy's.
+        exit_scalar: Least exit scalar.
+    """
+
+    name: str
+    when: Mapping[str, float | str | bool] = field(default_factory=dict)
+    importance_below: float | None = None
+    importance_above: float | None = None
+    between: tuple[str, str] | None = None
+    steps: int = 0
+    max_drop: float | None = None
+    late_share: float | None = None
+    exit_scalar: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """What the owner wants.
 
     ``max_drop`` is the quality floor: points that lose more against the reference (in the metric's unit) are
     used only when a guard forces it. ``late_share`` is the share of inputs that may miss the deadline.
-    ``background_steps`` is how many points lower to run while the app says it is in the background.
+    ``reference`` lets the user's own float graph be chosen as every other point. ``background_steps`` is how many
+    points lower to run while the app says it is in the background. ``rules`` change this with what the app says and
+    with the time of day.
     """
 
     schema: int
@@ -145,7 +179,9 @@ class Policy:
     execution: ExecutionPolicy = field(default_factory=ExecutionPolicy)
     exits: ExitsPolicy = field(default_factory=ExitsPolicy)
     gate: GatePolicy = field(default_factory=GatePolicy)
+    rules: tuple[Rule, ...] = ()
     max_drop: float | None = None
+    reference: bool = False
     late_share: float = 0.05
     background_steps: int = 1
     min_memory_mib: float = 64.0

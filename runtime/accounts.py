@@ -15,7 +15,7 @@ from edgehybrid.runtime.execution import LatencyStats, Ledger, Note
 from edgehybrid.runtime.telemetry import Snapshot
 
 _TOLD = 64  # runs of one batch that the controller is told of; thousands more would teach it nothing new
-_POINT_AND_DEPTH, _LATENCY = itemgetter(1, 2), itemgetter(3)
+_HOW, _LATENCY = itemgetter(1, 2, 5), itemgetter(3)
 
 
 class Accounts:
@@ -34,7 +34,7 @@ class Accounts:
         self, points: Iterable[OperatingPoint], device: DeviceProfile, observe: Callable[[Observation], None]
     ) -> None:
         self._points = {point.name: point for point in points}
-        self._cores: dict[tuple[str, int], float] = {}
+        self._cores: dict[tuple[str, int, int], float] = {}
         self._meter = Meter(model=EnergyModel(device))
         self._ledger = Ledger()
         self._observe = observe
@@ -44,14 +44,16 @@ class Accounts:
     def add(self, notes: Sequence[Note]) -> None:
         """Count runs, oldest first, and tell the controller of the latest."""
         self._ledger.add(notes)
-        for (point, depth), same in groupby(notes, _POINT_AND_DEPTH):
+        for (point, depth, threads), same in groupby(notes, _HOW):
             wall_s = sum(map(_LATENCY, same))
-            self._waiting_cpu_s += wall_s * self._busy(point, depth)
+            self._waiting_cpu_s += wall_s * self._busy(point, depth, threads)
             self._waiting_wall_s += wall_s
-        for ended_s, point, depth, latency_s, _ in notes[-_TOLD:]:
-            energy = self._meter.model.inference(latency_s * self._busy(point, depth), latency_s)
+        for ended_s, point, depth, latency_s, _, threads in notes[-_TOLD:]:
+            energy = self._meter.model.inference(latency_s * self._busy(point, depth, threads), latency_s).value
             self._observe(
-                Observation(at_s=ended_s, point=point, depth=depth, latency_s=latency_s, energy_j=energy.value)
+                Observation(
+                    at_s=ended_s, point=point, depth=depth, latency_s=latency_s, energy_j=energy, threads=threads
+                )
             )
 
     def look(self, snapshot: Snapshot) -> None:
@@ -59,10 +61,11 @@ class Accounts:
         self._settle()
         self._meter = self._meter.add_snapshot(snapshot)
 
-    def _busy(self, point: str, depth: int) -> float:
-        key = (point, depth)
+    def _busy(self, point: str, depth: int, threads: int) -> float:
+        key = (point, depth, threads)
         if key not in self._cores:
-            self._cores[key] = _busy_cores(self._points[point], depth)
+            measured = self._points[point]
+            self._cores[key] = _busy_cores(measured, depth) * (threads / measured.threads if depth else 1.0)
         return self._cores[key]
 
     def _settle(self) -> None:

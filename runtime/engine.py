@@ -30,7 +30,7 @@ from edgehybrid.runtime.execution import (
     load_plan,
     make_gate,
 )
-from edgehybrid.runtime.options import Keep, Pin, find_device, first_context, make_pin, next_context, words
+from edgehybrid.runtime.options import Keep, Pin, as_request, find_device, first_context, make_pin, next_context, words
 from edgehybrid.runtime.results import Result, Status
 from edgehybrid.runtime.telemetry import Snapshot, Telemetry
 
@@ -125,12 +125,13 @@ class Engine:
             BackendError: The inference failed, or the engine is closed.
         """
         plan, gate = self._activator.plan, self._gate
+        plan = plan if plan.turns is None else plan.turns.next()
         started = _now()
         outputs, depth, confidence, seen = plan.trace(feeds) if gate is None else gate.trace(plan, feeds)
         ended = _now()
         latency_s = ended - started
         point, notes = plan.point.name, self._notes
-        notes.append((ended, point, depth, latency_s, seen))
+        notes.append((ended, point, depth, latency_s, seen, plan.point.threads))
         if len(notes) > _MANY_NOTES:
             self._count_early()
         return Result(outputs, point, depth, confidence, latency_s * 1e3)
@@ -323,21 +324,13 @@ class Engine:
         """Decide on the last snapshot and ask for the point; under the lock, so that requests come in their order."""
         self._decision = decision = self._decide(self._snapshot)
         self._dial.turn(decision.exit_scalar)
-        if decision.point != self._activator.plan.point.name or self._activator.busy:  # another may be on its way
-            self._activator.request(Request(point=decision.point, reason=decision.reason))
+        self._activator.request(as_request(decision))
         return decision
 
     def _decide(self, snapshot: Snapshot) -> Decision:
         decision = self._controller.decide(snapshot, self._context, excluded=self._excluded)
         decision = replace(decision, exit_scalar=self._pin.scalar(self._policy.exits, decision))
-        pinned = self._pin.point
-        if pinned is None:
-            return decision
-        if pinned in self._excluded:
-            present = self._activator.plan.point.name
-            why = f"pinned to {pinned}, which cannot run here ({self._excluded[pinned]}): {present} stays"
-            return replace(decision, point=present, reason=why, guard=None)
-        return replace(decision, point=pinned, reason=f"pinned to {pinned} by the app", guard=None)
+        return self._pin.settle(decision, self._excluded, lambda: self._activator.plan.point.name)
 
     def _count(self) -> None:
         """Move the notes of the hot path into the accounts; under the lock."""
@@ -361,13 +354,13 @@ class Engine:
 
     def _first_plan(self, start: str | None) -> tuple[Decision, Plan]:
         if start is not None:
-            plan = self._load(self._bundle.point(start).name)
+            plan = self._load(self._bundle.point(start).name, None)
             begun = Decision(at_s=self._snapshot.at_s, point=start, reason=f"started at {start} by the app")
             return replace(begun, exit_scalar=self._pin.scalar(self._policy.exits, begun)), plan
         while len(self._excluded) < len(self._bundle.points):
             decision = self._decide(self._snapshot)
             try:
-                return decision, self._load(decision.point)
+                return decision, self._load(decision.point, decision.threads)
             except EdgeHybridError as error:
                 self._excluded = {**self._excluded, decision.point: str(error)}
         reasons = " ".join(f"{name}: {why}" for name, why in self._excluded.items())
@@ -379,10 +372,10 @@ class Engine:
         except IndexError:  # counted already
             return None
 
-    def _load(self, name: str) -> Plan:
-        return load_plan(
-            self._bundle, self._bundle.point(name), self._policy.execution, self._backend, self._goldens, self._dial
-        )
+    def _load(self, name: str, threads: int | None) -> Plan:
+        point = self._bundle.point(name)
+        point = point if threads in (None, point.threads) else replace(point, threads=threads)
+        return load_plan(self._bundle, point, self._policy.execution, self._backend, self._goldens, self._dial)
 
     def _backend(self, name: str) -> Backend:
         if name not in self._backends:

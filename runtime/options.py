@@ -5,12 +5,13 @@ from __future__ import annotations
 import enum
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from edgehybrid.errors import EdgeHybridError, RequestError
 from edgehybrid.profiles import DeviceProfile, ExitsPolicy, detect_device, load_device
 from edgehybrid.runtime.control import Context, Decision, Until, seconds_until
+from edgehybrid.runtime.execution import Request
 
 
 class Keep(enum.Enum):
@@ -32,6 +33,24 @@ class Pin:
             return self.exit_scalar
         return decision.exit_scalar if exits.enabled else None
 
+    def settle(self, decision: Decision, excluded: Mapping[str, str], present: Callable[[], str]) -> Decision:
+        """Return the decision with the app's own point, if it chose one.
+
+        Args:
+            decision: Of the controller.
+            excluded: Points that do not run here, with the reason.
+            present: Tells which point serves.
+        """
+        point = self.point
+        if point is None:
+            return decision
+        alone = replace(decision, guard=None, alternate=None, share=1.0, threads=None, alternate_threads=None)
+        if point in excluded:
+            stays = present()
+            why = f"pinned to {point}, which cannot run here ({excluded[point]}): {stays} stays"
+            return replace(alone, point=stays, reason=why)
+        return replace(alone, point=point, reason=f"pinned to {point} by the app")
+
 
 def make_pin(point: str | None, exit_scalar: float | Keep | None) -> Pin:
     """Check a pin.
@@ -44,13 +63,29 @@ def make_pin(point: str | None, exit_scalar: float | Keep | None) -> Pin:
     return Pin(point=point, exit_scalar=exit_scalar)
 
 
+def as_request(decision: Decision) -> Request:
+    """Turn a decision into a wish for the activator."""
+    return Request(
+        point=decision.point,
+        reason=decision.reason,
+        threads=decision.threads,
+        alternate=decision.alternate,
+        alternate_threads=decision.alternate_threads,
+        share=decision.share,
+    )
+
+
 def first_context(deadline_ms: float | None, until: Until | None, clock: Callable[[], float]) -> Context:
     """Make the context that an engine starts with.
 
     Raises:
         RequestError: ``deadline_ms`` or ``until`` cannot be.
     """
-    return Context(deadline_s=_deadline_s(deadline_ms), until_s=_until_s(until, clock))
+    now = datetime.now()
+    since_midnight = (now - now.replace(hour=0, minute=0, second=0, microsecond=0)).total_seconds()
+    return Context(
+        deadline_s=_deadline_s(deadline_ms), until_s=_until_s(until, clock), midnight_s=clock() - since_midnight
+    )
 
 
 def next_context(
@@ -77,6 +112,7 @@ def next_context(
         foreground=old.foreground if isinstance(foreground, Keep) else foreground,
         user_waiting=old.user_waiting if isinstance(user_waiting, Keep) else user_waiting,
         importance=old.importance if isinstance(importance, Keep) else importance,
+        midnight_s=old.midnight_s,
         hints={**old.hints, **hints},
     )
 

@@ -9,10 +9,13 @@ import argparse
 import json
 import math
 import time
+from dataclasses import replace
 
-from benchmarks.control.missions import Figures, ambient, battery, two_points
+from benchmarks.control.foreign import foreign
+from benchmarks.control.missions import LASTING, LASTING_RUNS, ambient, battery, two_points
 from benchmarks.control.protocol import judge
-from benchmarks.control.table import markdown, summarize
+from benchmarks.control.table import Missions, markdown, summarize
+from benchmarks.control.thermal import prediction
 from benchmarks.control.works import works
 from benchmarks.machine import RESULTS
 from edgehybrid.profiles import load_policy
@@ -35,34 +38,43 @@ def main() -> int:
     parser.add_argument("--name", default="control", help="of the result files")
     options = parser.parse_args()
     started = time.perf_counter()
-    names = tuple(dict.fromkeys([*options.controllers.split(","), "oracle-static", "oracle"]))
-    policy = load_policy(options.policy)
+    names = tuple(dict.fromkeys([*options.controllers.split(","), "oracle-static", "oracle-blind", "oracle"]))
+    policy = replace(load_policy(options.policy), reference=True)  # the others may choose it too
     wanted = {name: points for name, points in works().items() if name in (options.works or works())}
+    found = Missions(mixes={}, batteries={}, lasting={}, heats={}, foreign={}, ahead=prediction())
     protocol: dict[str, dict[str, dict[str, float | None]]] = {}
-    mixes: dict[str, Figures] = {}
-    batteries: dict[str, Figures] = {}
-    heats: dict[str, Figures] = {}
     for name, points in wanted.items():
         protocol[name] = summarize(judge(points, policy, names, lambda: None))
         print(f"{name}: settings, {time.perf_counter() - started:.0f} s", flush=True)
-        mixes[name] = two_points(points, policy, names)
-        batteries[name] = battery(points, policy, names, lambda: None)
+        found.mixes[name] = two_points(points, policy, names)
+        found.foreign[name] = foreign(points, policy)
+        found.batteries[name] = battery(points, policy, names, lambda: None)
+        if name in LASTING:
+            found.lasting[name] = battery(points, policy, ("edgehybrid", "oracle"), lambda: None, LASTING_RUNS)
         print(f"{name}: battery, {time.perf_counter() - started:.0f} s", flush=True)
-        heats[name] = ambient(points, policy, names, lambda: None)
-        print(f"{name}: heat, {time.perf_counter() - started:.0f} s", flush=True)
-    text = markdown(protocol, mixes, batteries, heats, time.perf_counter() - started)
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{options.name}.md").write_text(text, encoding="utf-8")
-    document = json.dumps(
-        plain(
-            {"benchmark": "control", "policy": policy.name, "settings": protocol, "two_points": mixes}
-            | {"battery": batteries, "heat": heats}
-        ),
-        indent=2,
-    )
-    (RESULTS / f"{options.name}.json").write_text(document + "\n", encoding="utf-8")
+        found.heats[name] = ambient(points, policy, names, lambda: None)
+        text = markdown(protocol, found, time.perf_counter() - started)
+        save(options.name, text, policy.name, protocol, found)
     print(text)
     return 0
+
+
+def save(name: str, text: str, policy: str, protocol: object, found: Missions) -> None:
+    """Write page and document, after each work."""
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.md").write_text(text, encoding="utf-8")
+    document = {
+        "benchmark": "control",
+        "policy": policy,
+        "settings": protocol,
+        "two_points": found.mixes,
+        "battery": found.batteries,
+        "battery_many": found.lasting,
+        "heat": found.heats,
+        "foreign": found.foreign,
+        "prediction": found.ahead,
+    }
+    (RESULTS / f"{name}.json").write_text(json.dumps(plain(document), indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

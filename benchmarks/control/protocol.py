@@ -8,7 +8,7 @@ and stopping at random. Recalled from Wan et al., USENIX ATC 2020.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -59,6 +59,11 @@ class Judged:
         energy: Of an inference, over the dynamic oracle's; ``None`` in settings of an energy goal.
         error: Over the dynamic oracle's; ``None`` in settings of a quality goal.
         static: The same figure over the static oracle's.
+        blind: The same over that of the oracle that does not know an input before it has run.
+        equal: Energy over that of the dynamic oracle for the very quality that this controller reached, or error over
+            its error for the very energy that it took; ``None`` where it was late.
+        equal_blind: The same over the blind oracle's.
+        switches: In ten seconds.
     """
 
     setting: Setting
@@ -68,6 +73,10 @@ class Judged:
     energy: float | None
     error: float | None
     static: float
+    blind: float
+    equal: float | None
+    equal_blind: float | None
+    switches: float
 
 
 def settings(points: Sequence[OperatingPoint]) -> tuple[Setting, ...]:
@@ -116,26 +125,57 @@ def judge(
     """Run every setting. Those that the oracle cannot keep (one input in ten late) are left out."""
     found: list[Judged] = []
     for seed, setting in enumerate(settings(points)):
-        study = run_study(scenario_of(setting, points, seed), points, policy, controllers=names, interval_s=1.0)
+        scenario = scenario_of(setting, points, seed)
+        study = run_study(scenario, points, policy, controllers=names, interval_s=1.0)
         outcomes = {result.name: result.outcomes[0] for result in study.results}
         if not _violates(outcomes["oracle"]) and not _misses(outcomes["oracle"], setting):
-            found += [_judge(setting, name, mine, outcomes) for name, mine in outcomes.items()]
+            found += [_judge(setting, name, outcomes, _Equal(scenario, points, policy)) for name in outcomes]
         advance()
     return found
 
 
-def _judge(setting: Setting, name: str, mine: Outcome, all_: dict[str, Outcome]) -> Judged:
-    saving = setting.min_quality is not None
-    best, static, own = (o.ours_j if saving else 1.0 - o.worth for o in (all_["oracle"], all_["oracle-static"], mine))
-    ratio = own / best
+@dataclass(frozen=True, slots=True)
+class _Equal:
+    """Oracles that are asked for what a controller delivered."""
+
+    scenario: Scenario
+    points: Sequence[OperatingPoint]
+    policy: Policy
+
+    def ratio(self, oracle: str, mine: Outcome, *, saving: bool) -> float | None:
+        """Return energy at equal quality (``saving``), or error at equal energy, over the oracle's."""
+        if _violates(mine):
+            return None
+        old = self.scenario.doc.mission
+        taken_mj = 1e3 * mine.ours_j / mine.inputs
+        mission = replace(old, min_quality=mine.worth) if saving else replace(old, energy_mj=taken_mj)
+        doc = replace(self.scenario.doc, mission=mission)
+        study = run_study(
+            replace(self.scenario, doc=doc), self.points, self.policy, controllers=(oracle,), interval_s=1.0
+        )
+        best = study.result(oracle).outcomes[0]
+        return mine.ours_j / best.ours_j if saving else (1.0 - mine.worth) / (1.0 - best.worth)
+
+
+def _judge(setting: Setting, name: str, all_: dict[str, Outcome], equal: _Equal) -> Judged:
+    saving, mine = setting.min_quality is not None, all_[name]
+    best, static, blind, own = (
+        o.ours_j if saving else 1.0 - o.worth
+        for o in (all_["oracle"], all_["oracle-static"], all_["oracle-blind"], mine)
+    )
+    known = name.startswith("oracle")
     return Judged(
         setting=setting,
         name=name,
         late=_violates(mine),
         missed=_misses(mine, setting),
-        energy=ratio if saving else None,
-        error=None if saving else ratio,
+        energy=own / best if saving else None,
+        error=None if saving else own / best,
         static=own / static,
+        blind=own / blind,
+        equal=None if known else equal.ratio("oracle", mine, saving=saving),
+        equal_blind=None if known else equal.ratio("oracle-blind", mine, saving=saving),
+        switches=mine.switches / (_HOURS * 360.0),
     )
 
 

@@ -8,10 +8,15 @@ from dataclasses import replace
 from edgehybrid.errors import RequestError
 from edgehybrid.points import OperatingPoint
 from edgehybrid.profiles import DeviceProfile, Policy
-from edgehybrid.runtime.control.decide import decide
-from edgehybrid.runtime.control.estimators import learn
+from edgehybrid.runtime.control.decide import Asked, decide
+from edgehybrid.runtime.control.goals import Goals
+from edgehybrid.runtime.control.known import Known, accelerated
 from edgehybrid.runtime.control.ladder import build_ladder
+from edgehybrid.runtime.control.learning import observe
+from edgehybrid.runtime.control.options import Options, late_worth, worth
+from edgehybrid.runtime.control.slowdown import fit
 from edgehybrid.runtime.control.state import State
+from edgehybrid.runtime.control.thermal import poles_of
 from edgehybrid.runtime.control.values import Context, Decision, Observation
 from edgehybrid.runtime.telemetry import Snapshot
 
@@ -34,9 +39,14 @@ class Controller:
         if not points:
             raise RequestError("There are no points to choose from.", "Pass the points of a bundle.")
         self._points = tuple(points)
-        self._by_name = {point.name: point for point in points}
         self._device, self._policy = device, policy
-        self._state = state or State()
+        self._options = Options(points, device, policy.execution.max_threads)
+        self._poles = poles_of(device)
+        self._known: dict[tuple[frozenset[str], bool], Known] = {}
+        state = state or State()
+        self._state = replace(state, slow=fit(state.slow, self._options.names))
+        self._asked = Asked(context=_NO_CONTEXT, goals=Goals(), late_worth=late_worth(points))
+        self._accelerated = accelerated(points)
 
     @property
     def state(self) -> State:
@@ -44,7 +54,7 @@ class Controller:
         return self._state
 
     def decide(self, snapshot: Snapshot, context: Context = _NO_CONTEXT, *, excluded: Collection[str] = ()) -> Decision:
-        """Choose the point to run from now on.
+        """Choose the point, or two of them, to run from now on.
 
         Args:
             snapshot: What the device says.
@@ -54,14 +64,42 @@ class Controller:
         Raises:
             RequestError: Every point is excluded.
         """
-        ladder = build_ladder(self._points, self._policy, excluded)
-        if ladder is None:
-            raise RequestError("Every point is excluded.", "Leave at least one.")
-        self._state, decision = decide(self._state, ladder, self._device, self._policy, snapshot, context)
+        if context is not self._asked.context:
+            self._asked = self._hear(context)
+        gone = frozenset(excluded)
+        if snapshot.npu_present is False and any(p.name not in gone | self._accelerated for p in self._points):
+            gone |= self._accelerated
+        known = self._know(gone, reference=self._asked.goals.any or self._policy.reference)
+        self._state, decision = decide(self._state, known, snapshot, self._asked)
         return decision
 
     def observe(self, observation: Observation) -> None:
         """Learn from one inference. Points that are not in the bundle are ignored."""
-        point = self._by_name.get(observation.point)
-        if point is not None:
-            self._state = replace(self._state, learned=learn(self._state.learned, observation, point))
+        asked, cores = self._asked, self._device.cpu.cores
+        self._state = observe(
+            self._state, observation, self._options, cores, asked.goals, asked.context.deadline_s, asked.late_worth
+        )
+
+    def _hear(self, context: Context) -> Asked:
+        """Turn what the app asks for into goals."""
+        quality, energy_mj = context.number("min_quality"), context.number("energy_mj")
+        return Asked(
+            context=context,
+            goals=Goals(
+                worth=None if quality is None else worth(self._points[0].quality, quality),
+                energy_j=None if energy_mj is None else energy_mj / 1e3,
+            ),
+            late_worth=late_worth(self._points, context.number("late_quality")),
+        )
+
+    def _know(self, excluded: frozenset[str], *, reference: bool) -> Known:
+        """Return what does not change while the same points are excluded."""
+        key = excluded, reference
+        if key not in self._known:
+            ladder = build_ladder(self._points, self._policy, excluded)
+            if ladder is None:
+                raise RequestError("Every point is excluded.", "Leave at least one.")
+            self._known[key] = Known(
+                self._options, ladder, self._device, self._policy, self._poles, excluded, reference=reference
+            )
+        return self._known[key]

@@ -3,154 +3,199 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 
-from edgehybrid.points import OperatingPoint
-from edgehybrid.profiles import DeviceProfile, Policy
+from edgehybrid.runtime.control.evolve import evolve
+from edgehybrid.runtime.control.goals import Goals, asked
 from edgehybrid.runtime.control.guards import Guard, find_guard
-from edgehybrid.runtime.control.ladder import Ladder
-from edgehybrid.runtime.control.limits import (
-    TREND_S,
-    Limit,
-    battery_limit,
-    deadline_limit,
-    heat_limit,
-    plan_limit,
-)
+from edgehybrid.runtime.control.hull import Mix
+from edgehybrid.runtime.control.known import Known
+from edgehybrid.runtime.control.learning import follow
+from edgehybrid.runtime.control.limits import Limit, battery_limit, energy_budget, heat_limit
+from edgehybrid.runtime.control.reasons import cause, mixture
+from edgehybrid.runtime.control.rules import Effect, apply_rules
+from edgehybrid.runtime.control.selection import Choice, Wanted, choose
 from edgehybrid.runtime.control.state import State
 from edgehybrid.runtime.control.values import Context, Decision
 from edgehybrid.runtime.telemetry import Snapshot
+from edgehybrid.units import MIB
+
+_DAY_S = 86_400.0
 
 
-def decide(
-    state: State, ladder: Ladder, device: DeviceProfile, policy: Policy, snapshot: Snapshot, context: Context
-) -> tuple[State, Decision]:
-    """Choose the point to run from now on.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What the app asked for.
 
-    Going down happens at once; going back up waits until the policy's dwell time has passed since the last change.
+    Attributes:
+        context: In its own words.
+        goals: In numbers.
+        late_worth: What a late answer is worth.
     """
-    state = _follow_temperature(state, snapshot)
-    state, limits = _limits(state, ladder.above_floor, device, policy, snapshot, context)
-    if guard := find_guard(snapshot, device, policy):
-        return _forced(state, ladder, guard, snapshot)
-    strictest = max(limits, key=lambda limit: limit.level)  # the first among equals
-    wanted = ladder.above_floor[strictest.level]
-    numbers = {name: value for limit in limits for name, value in limit.numbers.items()}
-    wait_s = _wait_s(state, ladder, wanted, policy, snapshot.at_s)
-    if wait_s > 0 and state.point is not None:
-        reason = f"{_cause(strictest, snapshot)}: {wanted.name} is allowed, {state.point} stays {wait_s:.0f} s more"
-        numbers["dwell_left_s"] = wait_s
-        return state, Decision(at_s=snapshot.at_s, point=state.point, reason=reason, numbers=numbers)
-    changed = wanted.name != state.point
-    origin = f" (from {state.point})" if changed and state.point else ""
-    floor = ladder.above_floor != ladder.every and wanted is ladder.above_floor[-1] and strictest.level > 0
-    note = ", the last above the quality floor" if floor else ""
-    reason = f"{_cause(strictest, snapshot)}: {wanted.name}{origin}{note}"
-    after = replace(state, point=wanted.name, since_s=snapshot.at_s) if changed else state
-    return after, Decision(at_s=snapshot.at_s, point=wanted.name, reason=reason, numbers=numbers)
+
+    context: Context
+    goals: Goals
+    late_worth: float
 
 
-def _limits(
-    state: State,
-    points: Sequence[OperatingPoint],
-    device: DeviceProfile,
-    policy: Policy,
-    snapshot: Snapshot,
-    context: Context,
-) -> tuple[State, list[Limit]]:
-    """Ask every concern; those that the device or the app says nothing about do not limit."""
-    rungs, at_s = len(points), snapshot.at_s
-    free = Limit(level=0)
-    battery = plan = heat = free
-    if not snapshot.on_mains:
-        if context.until_s is not None and snapshot.battery_wh is not None:
-            base_w = _base_w(state, points, device, snapshot)
-            left_s = context.until_s - at_s
-            plan = plan_limit(points, state.learned, at_s, left_s, snapshot.battery_wh, base_w, state.plan_level)
-        elif snapshot.battery_pct is not None:
-            battery = battery_limit(snapshot.battery_pct, state.battery_level, rungs, policy.battery)
+def decide(state: State, known: Known, snapshot: Snapshot, wish: Asked) -> tuple[State, Decision]:
+    """Choose what to run from now on.
+
+    Going down happens at once; going back up after a sensor made it go down waits for the policy's dwell time.
+    """
+    context = wish.context
+    day_s = None if context.midnight_s is None else (snapshot.at_s - context.midnight_s) % _DAY_S
+    state = follow(state, snapshot, known.device, known.poles, day_s)
+    effect = apply_rules(known.policy, snapshot, context, day_s)
+    state, limit = _level(state, known, snapshot, context, effect)
+    if guard := find_guard(snapshot, known.device, known.policy):
+        return _forced(state, known, guard, snapshot)
+    budget = energy_budget(state, known.cheapest, known.device, known.poles, known.policy, snapshot, context, day_s)
+    goals = asked(state.debt, wish.goals)
+    wanted = Wanted(
+        goals=goals,
+        most_j=min((j for j in (budget.most_j, goals.energy_j) if j is not None), default=None),
+        deadline_s=context.deadline_s,
+        late_share=effect.late_share,
+        late_worth=wish.late_worth,
+        span=known.span,
+        urgency=effect.urgency,
+    )
+    options = known.allowed(limit.level, effect.max_drop, effect.exit_scalar, snapshot.cpu_cores)
+    choice = choose(options, state.slow, known.device.cpu.cores, wanted, state.watts_scale)
+    if not _two_fit(known, choice.mix, snapshot):
+        choice = evolve(choice, mix=choice.mix.single(choice.limit))
+    why = cause(choice, limit, budget, snapshot, context, wish.goals)
+    numbers = {**limit.numbers, **budget.numbers, **_numbers(state, choice, context)}
+    return _settle(state, known, choice.mix, limit, why, numbers, snapshot.at_s)
+
+
+def _level(state: State, known: Known, snapshot: Snapshot, context: Context, effect: Effect) -> tuple[State, Limit]:
+    """Ask the concerns that know levels; those that the device or the app says nothing about do not limit."""
+    rungs, policy = len(known.ladder.above_floor), known.policy
+    battery = heat = Limit(level=0)
+    planned = context.until_s is not None and snapshot.battery_wh is not None
+    if not snapshot.on_mains and snapshot.battery_pct is not None and not planned:
+        battery = battery_limit(snapshot.battery_pct, state.battery_level, rungs, policy.battery)
     if snapshot.soc_temp_c is not None:
         trend = snapshot.soc_temp_c - (snapshot.soc_temp_c if state.slow_temp_c is None else state.slow_temp_c)
-        heat = heat_limit(snapshot.soc_temp_c, trend, state.heat_level, rungs, device.thermal, policy.thermal)
-    limits = [heat, plan, battery, _background_limit(context, policy, rungs)]
-    deadline = free
+        thermal = known.device.thermal
+        heat = heat_limit(snapshot.soc_temp_c, trend, state.heat_level, rungs, thermal, policy.thermal)
+    steps = min(effect.steps, rungs - 1)
+    limits = (heat, battery, Limit(level=steps, why=effect.why if steps else ""))
+    strictest = max(limits, key=lambda limit: limit.level)  # the first among equals
+    numbers = {name: value for limit in limits for name, value in limit.numbers.items()}
+    if (battery.level, heat.level) != (state.battery_level, state.heat_level):
+        state = evolve(state, battery_level=battery.level, heat_level=heat.level)
+    return state, Limit(level=strictest.level, why=strictest.why, numbers=numbers)
+
+
+def _two_fit(known: Known, mix: Mix, snapshot: Snapshot) -> bool:
+    """Tell whether two points may stay loaded side by side."""
+    if mix.low is mix.high:
+        return True
+    if not known.policy.switching.time_share:
+        return False
+    free, second = snapshot.memory_free_mib, known.points[mix.low.option.point]
+    return free is None or free - second.resident_bytes / MIB >= known.policy.min_memory_mib
+
+
+def _numbers(state: State, choice: Choice, context: Context) -> Mapping[str, float]:
+    slow, mix = state.slow, choice.mix
+    option = mix.high.option
+    numbers = {
+        "slowdown": slow.mean,
+        "slowdown_sigma": math.sqrt(slow.of(option)[1] + slow.noise(option)) * slow.mean,
+        "neighbours": slow.others,
+        "inputs_per_s": state.arrivals.per_s,
+        "price": mix.price,
+        "expected_worth": mix.worth,
+        "expected_j": mix.energy_j,
+    }
     if context.deadline_s is not None:
-        base = max(limit.level for limit in limits)
-        last = max(state.deadline_level, base)
-        deadline = deadline_limit(
-            points, state.learned, context.deadline_s, policy.late_share, base, min(last, rungs - 1)
-        )
-        limits = [deadline, *limits] if deadline.why else [*limits, deadline]
-    after = replace(
-        state,
-        battery_level=battery.level,
-        plan_level=plan.level,
-        heat_level=heat.level,
-        deadline_level=deadline.level,
+        numbers |= {"deadline_s": context.deadline_s, "in_time": min(mix.low.in_time, mix.high.in_time)}
+    return numbers
+
+
+def _settle(
+    state: State, known: Known, mix: Mix, limit: Limit, why: str, numbers: Mapping[str, float], at_s: float
+) -> tuple[State, Decision]:
+    """Turn a choice into a decision, unless the present point has to stay a little longer."""
+    high, low = mix.high.option, mix.low.option
+    wait_s = _wait_s(state, known, high.point, at_s)
+    if wait_s > 0 and state.point is not None:
+        reason = f"{why}: {high.point} is allowed, {state.point} stays {wait_s:.0f} s more"
+        return _stay(state, reason, {**numbers, "dwell_left_s": wait_s}, at_s)
+    two = low is not high
+    share = mix.share if two else 1.0
+    changed = high.point != state.point
+    origin = f" (from {state.point})" if changed and state.point else ""
+    ladder = known.ladder
+    last = ladder.above_floor != ladder.every and high.point == ladder.above_floor[-1].name and limit.level > 0
+    note = ", the last above the quality floor" if last else ""
+    scalar = low.scalar if high.scalar is None or (share < 0.5 and low.scalar is not None) else high.scalar
+    decision = Decision(
+        at_s=at_s,
+        point=high.point,
+        alternate=low.point if two else None,
+        share=share,
+        threads=high.threads,
+        alternate_threads=low.threads if two else None,
+        exit_scalar=scalar or 0.0,
+        reason=f"{why}: {mixture(high, low, share)}{origin}{note}",
+        numbers=numbers,
     )
-    return after, limits
+    return _remember(state, decision, at_s if changed else state.since_s, held=limit.level > 0), decision
 
 
-def _background_limit(context: Context, policy: Policy, rungs: int) -> Limit:
-    level = min(policy.background_steps, rungs - 1)
-    if context.foreground is not False or context.user_waiting or level == 0:
-        return Limit(level=0)
-    return Limit(level=level, why="the app is in the background")
+def _stay(state: State, reason: str, numbers: Mapping[str, float], at_s: float) -> tuple[State, Decision]:
+    assert state.point is not None
+    decision = Decision(
+        at_s=at_s,
+        point=state.point,
+        threads=state.threads,
+        exit_scalar=state.scalar or 0.0,
+        reason=reason,
+        numbers=numbers,
+    )
+    return _remember(state, decision, state.since_s, held=state.held), decision
 
 
-def _forced(state: State, ladder: Ladder, guard: Guard, snapshot: Snapshot) -> tuple[State, Decision]:
-    point = ladder.cheapest.name
-    origin = f" (from {state.point})" if state.point not in (None, point) else ""
+def _forced(state: State, known: Known, guard: Guard, snapshot: Snapshot) -> tuple[State, Decision]:
+    option = known.cheapest
+    origin = f" (from {state.point})" if state.point not in (None, option.point) else ""
     decision = Decision(
         at_s=snapshot.at_s,
-        point=point,
-        reason=f"guard {guard.name}: {guard.why}: {point}{origin}",
+        point=option.point,
+        threads=option.threads,
+        reason=f"guard {guard.name}: {guard.why}: {option.point}{origin}",
         exit_scalar=1.0,
         guard=guard.name,
     )
-    return replace(state, point=point, since_s=snapshot.at_s), decision
+    return _remember(state, decision, snapshot.at_s, held=True), decision
 
 
-def _wait_s(state: State, ladder: Ladder, wanted: OperatingPoint, policy: Policy, at_s: float) -> float:
+def _remember(state: State, decision: Decision, since_s: float | None, *, held: bool) -> State:
+    return evolve(
+        state,
+        point=decision.point,
+        alternate=decision.alternate,
+        threads=decision.threads,
+        alternate_threads=decision.alternate_threads,
+        scalar=decision.exit_scalar,
+        since_s=since_s,
+        held=held,
+    )
+
+
+def _wait_s(state: State, known: Known, wanted: str, at_s: float) -> float:
     """Return how long the present point must stay before going up to ``wanted``; 0 when it need not."""
-    names = [point.name for point in ladder.every]
-    if state.point not in names or state.since_s is None or names.index(wanted.name) >= names.index(state.point):
+    if not state.held or state.point not in known.ranks or state.since_s is None:
+        return 0.0
+    if known.ranks[wanted] >= known.ranks[state.point]:
         return 0.0
     passed = at_s - state.since_s
     if passed < 0:  # remembered from before a restart, whose clock began anew: long ago
         return 0.0
-    return max(policy.switching.dwell_s - passed, 0.0)
-
-
-def _base_w(state: State, points: Sequence[OperatingPoint], device: DeviceProfile, snapshot: Snapshot) -> float:
-    """Return what the device draws besides our inferences: measured where there is a meter, else its idle power."""
-    running = next((point for point in points if point.name == state.point), None)
-    if snapshot.battery_w is None or running is None:
-        return device.power.idle_w
-    ours = state.learned.inputs_per_s(snapshot.at_s) * running.energy_mj.value / 1e3 * state.learned.slowdown.mean
-    return max(snapshot.battery_w - ours, 0.0)
-
-
-def _follow_temperature(state: State, snapshot: Snapshot) -> State:
-    temp = snapshot.soc_temp_c
-    if temp is None:
-        return replace(state, slow_temp_c=None, temp_at_s=None)
-    if state.slow_temp_c is None or state.temp_at_s is None or snapshot.at_s < state.temp_at_s:
-        return replace(state, slow_temp_c=temp, temp_at_s=snapshot.at_s)
-    share = 1.0 - math.exp(-(snapshot.at_s - state.temp_at_s) / TREND_S)
-    slow = state.slow_temp_c + share * (temp - state.slow_temp_c)
-    return replace(state, slow_temp_c=slow, temp_at_s=snapshot.at_s)
-
-
-def _cause(limit: Limit, snapshot: Snapshot) -> str:
-    if limit.why:
-        return limit.why
-    seen = []
-    if snapshot.on_mains:
-        seen.append("on mains")
-    elif snapshot.battery_pct is not None:
-        seen.append(f"battery {snapshot.battery_pct:.0f} %")
-    if snapshot.soc_temp_c is not None:
-        seen.append(f"{snapshot.soc_temp_c:.0f} °C")
-    return f"nothing limits ({', '.join(seen)})" if seen else "nothing limits"
+    return max(known.policy.switching.dwell_s - passed, 0.0)

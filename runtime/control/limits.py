@@ -7,20 +7,22 @@ hysteresis. In between the last level stays, so that noise smaller than the hyst
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from edgehybrid.points import OperatingPoint
-from edgehybrid.profiles import BatteryPolicy, Thermal, ThermalPolicy
-from edgehybrid.runtime.control.estimators import Learned
-
-TREND_S = 10.0
-"""How far ahead the temperature is looked at, and over how long its trend is taken, in seconds."""
+from edgehybrid.profiles import BatteryPolicy, DeviceProfile, Policy, Thermal, ThermalPolicy
+from edgehybrid.runtime.control.evolve import evolve
+from edgehybrid.runtime.control.fuel import allowance_j, prospect
+from edgehybrid.runtime.control.learning import board_watts
+from edgehybrid.runtime.control.options import Option
+from edgehybrid.runtime.control.state import State
+from edgehybrid.runtime.control.thermal import AHEAD_S, HeatPole, most_watts
+from edgehybrid.runtime.control.values import Context
+from edgehybrid.runtime.telemetry import Snapshot
 
 _MAX_TREND_C = 10.0
 _BEFORE_THROTTLE = 0.25  # the most economical point runs before the last quarter of the headroom is gone
-_DEADLINE_MARGIN = 0.9
-_PLAN_MARGIN = 0.95
+_SECOND_LINE = 0.5  # below this share of the headroom the plan has failed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,12 +61,13 @@ def battery_limit(pct: float, last: int, rungs: int, policy: BatteryPolicy) -> L
 
 
 def heat_limit(temp_c: float, trend_c: float, last: int, rungs: int, thermal: Thermal, policy: ThermalPolicy) -> Limit:
-    """Step down between ``headroom_c`` below the throttling temperature and shortly before it.
+    """Step down between half of ``headroom_c`` below the throttling temperature and shortly before it.
 
-    ``trend_c`` is how much warmer it will be ``TREND_S`` from now; cooling does not count.
+    The second line, where the plan of the watts fails or nothing tells them. ``trend_c`` is how much warmer it will be
+    in ten seconds; cooling does not count.
     """
     ahead = temp_c + min(max(trend_c, 0.0), _MAX_TREND_C)
-    start = thermal.throttle_c - policy.headroom_c
+    start = thermal.throttle_c - policy.headroom_c * _SECOND_LINE
     thresholds = steps(start, thermal.throttle_c - policy.headroom_c * _BEFORE_THROTTLE, rungs)
     thresholds = (start,) if rungs == 2 else thresholds
     asked = sum(ahead > threshold for threshold in thresholds)
@@ -80,73 +83,73 @@ def heat_limit(temp_c: float, trend_c: float, last: int, rungs: int, thermal: Th
     return Limit(level=level, why=why, numbers={**numbers, "heat_threshold_c": threshold})
 
 
-def plan_limit(
-    points: Sequence[OperatingPoint],
-    learned: Learned,
-    now_s: float,
-    left_s: float,
-    left_wh: float,
-    base_w: float,
-    last: int,
-) -> Limit:
-    """Choose the best point whose energy until the end of the mission is there.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """Energy that an input may take above the idle board, and what says so; ``None`` when nothing limits it."""
 
-    Args:
-        points: The ladder.
-        learned: For the slowdown, which costs energy as it costs time, and for the rate of inputs.
-        now_s: Monotonic clock.
-        left_s: Time until the end.
-        left_wh: Energy left.
-        base_w: What the device draws besides inferences.
-        last: Level at the last decision.
-    """
-    rate = learned.inputs_per_s(now_s)
-    needs = [
-        (base_w + rate * point.energy_mj.value / 1e3 * learned.slowdown.mean) * max(left_s, 0.0) / 3600
-        for point in points
-    ]
-    asked = _first(needs, left_wh)
-    level = hold(last, asked, _first(needs, left_wh * _PLAN_MARGIN))
-    numbers = {"battery_wh": left_wh, "plan_needs_wh": needs[level], "inputs_per_s": rate}
-    if level == 0:
-        return Limit(level=0, numbers=numbers)
-    why = f"{points[level - 1].name} needs {needs[level - 1]:.2f} Wh until the end, {left_wh:.2f} Wh are left"
-    return Limit(level=level, why=why, numbers=numbers)
+    most_j: float | None = None
+    why: str = ""
+    numbers: Mapping[str, float] = field(default_factory=dict)
 
 
-def deadline_limit(
-    points: Sequence[OperatingPoint], learned: Learned, deadline_s: float, late_share: float, base: int, last: int
-) -> Limit:
-    """Choose the first point from level ``base`` on that is in time often enough; the quickest if none is."""
-    need = 1.0 - late_share
-    shares = [learned.share_in_time(point, deadline_s) for point in points]
-    asked = _first_in_time(points, learned, deadline_s, need, base)
-    level = hold(last, asked, _first_in_time(points, learned, deadline_s * _DEADLINE_MARGIN, need, base))
-    # The ladder is not always quicker downwards: the level that was held may have become too slow.
-    level = _first_in_time(points, learned, deadline_s, need, level)
-    slow = learned.slowdown
-    numbers = {"deadline_s": deadline_s, "in_time": shares[level], "slowdown": slow.mean, "slowdown_sigma": slow.sigma}
-    if level == base and shares[level] >= need:
-        return Limit(level=level, numbers=numbers)
-    if shares[level] < need:
-        why = f"no point keeps {deadline_s * 1e3:.0f} ms often enough, the quickest in {shares[level]:.0%} of inputs"
-    else:
-        why = f"{points[base].name} would keep {deadline_s * 1e3:.0f} ms in {_under(shares[base])} of inputs"
-    return Limit(level=level, why=why, numbers=numbers)
+def energy_budget(
+    state: State,
+    cheapest: Option,
+    device: DeviceProfile,
+    poles: tuple[HeatPole, ...],
+    policy: Policy,
+    snapshot: Snapshot,
+    context: Context,
+    day_s: float | None,
+) -> Budget:
+    """Return the smaller of what the battery until the end of the mission and the temperature leave for an input."""
+    battery = _battery_budget(state, cheapest, snapshot, context, day_s)
+    heat = _heat_budget(state, device, poles, policy, snapshot)
+    numbers = {**battery.numbers, **heat.numbers}
+    found = [one for one in (battery, heat) if one.most_j is not None]
+    if not found:
+        return Budget(numbers=numbers)
+    return evolve(min(found, key=lambda one: one.most_j or 0.0), numbers=numbers)
 
 
-def _under(share: float) -> str:
-    """Show a share without rounding it up to what it does not reach."""
-    return f"{math.floor(share * 1000) / 10:g} %"
+def _battery_budget(
+    state: State, cheapest: Option, snapshot: Snapshot, context: Context, day_s: float | None
+) -> Budget:
+    fuel = state.fuel
+    if snapshot.on_mains or context.until_s is None or fuel.start_wh is None or fuel.base_w is None:
+        return Budget()
+    left_s = max(context.until_s - snapshot.at_s, 0.0)
+    inputs = state.arrivals.expected(left_s, day_s)
+    known = prospect(fuel, sensor=snapshot.battery_w is not None)
+    log, variance = state.slow.of(cheapest)
+    least_j = cheapest.energy_j * state.watts_scale * math.exp(min(log + variance / 2, 50.0))
+    most_j = allowance_j(
+        known,
+        extra_j=(context.number("supply_w") or 0.0) * left_s,
+        base_w=fuel.base_w,
+        seconds=left_s,
+        inputs=inputs,
+        least_j=least_j,
+    )
+    numbers = {"battery_wh": known.left_wh, "battery_factor": known.factor, "battery_factor_sd": known.factor_sd}
+    if math.isinf(most_j):
+        return Budget(numbers=numbers)
+    why = f"{known.left_wh:.2f} Wh for {left_s / 3600.0:.2g} h allow {1e3 * most_j:.3g} mJ an input"
+    return Budget(most_j=most_j, why=why, numbers={**numbers, "plan_j": most_j})
 
 
-def _first(needs: Sequence[float], budget: float) -> int:
-    return next((level for level, need in enumerate(needs) if need <= budget), len(needs) - 1)
-
-
-def _first_in_time(
-    points: Sequence[OperatingPoint], learned: Learned, deadline_s: float, need: float, base: int
-) -> int:
-    levels = range(base, len(points))
-    in_time = (level for level in levels if learned.share_in_time(points[level], deadline_s) >= need)
-    return next(in_time, min(levels, key=lambda level: learned.expected_s(points[level])))
+def _heat_budget(
+    state: State, device: DeviceProfile, poles: tuple[HeatPole, ...], policy: Policy, snapshot: Snapshot
+) -> Budget:
+    temp, rate = snapshot.soc_temp_c, state.arrivals.per_s
+    if temp is None or not state.heat.rise_c:
+        return Budget()
+    start_c = (device.thermal.soft_limit_c or device.thermal.throttle_c) - policy.thermal.headroom_c
+    room_w = most_watts(state.heat, poles, start_c, AHEAD_S)
+    numbers = {"ambient_c": state.heat.ambient_c, "heat_room_w": room_w}
+    if rate <= 0:
+        return Budget(numbers=numbers)
+    base_w = board_watts(device, state.slow.others if snapshot.cpu_load_pct is not None else 0.0)
+    most_j = max(room_w - base_w, 0.0) / rate
+    why = f"{temp:.4g} °C: {max(room_w - base_w, 0.0):.2g} W keep it below {start_c:.4g} °C"
+    return Budget(most_j=most_j, why=why, numbers=numbers)

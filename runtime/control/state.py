@@ -7,7 +7,11 @@ from dataclasses import dataclass, field
 import msgspec
 
 from edgehybrid.errors import RequestError
-from edgehybrid.runtime.control.estimators import Learned
+from edgehybrid.runtime.control.arrivals import Arrivals
+from edgehybrid.runtime.control.fuel import Fuel
+from edgehybrid.runtime.control.goals import Debt
+from edgehybrid.runtime.control.slowdown import Slowdown
+from edgehybrid.runtime.control.thermal import Heat
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,24 +19,44 @@ class State:
     """What the controller remembers between two decisions.
 
     Attributes:
-        learned: What inferences taught.
+        slow: How slow the device is.
+        arrivals: How often inputs come.
+        heat: How warm it gets.
+        fuel: What is left in the battery.
+        debt: What is owed of the goals of the mean.
+        watts_scale: Joules of an inference as the engine's account has them, over the profile's.
+        own_s: Core seconds of inferences since the last decision.
+        at_s: When that was, monotonic clock.
         point: Point of the last decision.
-        since_s: When it was last changed or forced by a guard, monotonic clock.
-        battery_level: Level that the battery allowed last, 0 = best quality; for hysteresis, as are the next three.
-        plan_level: The same for the energy plan.
+        alternate: Second point of its time-share.
+        threads: Threads of ``point``.
+        alternate_threads: Threads of ``alternate``.
+        scalar: Exit scalar of the last decision.
+        since_s: When ``point`` was last changed or forced by a guard.
+        held: Whether a sensor limited the last decision, so that going up waits for the dwell time.
+        battery_level: Level that the battery allowed last, 0 = best quality; for hysteresis, as is the next one.
         heat_level: The same for the temperature.
-        deadline_level: The same for the deadline.
         slow_temp_c: Temperature behind a ten-second filter; its distance to the real one is the trend.
         temp_at_s: When that was updated.
     """
 
-    learned: Learned = field(default_factory=Learned)
+    slow: Slowdown = field(default_factory=Slowdown)
+    arrivals: Arrivals = field(default_factory=Arrivals)
+    heat: Heat = field(default_factory=Heat)
+    fuel: Fuel = field(default_factory=Fuel)
+    debt: Debt = field(default_factory=Debt)
+    watts_scale: float = 1.0
+    own_s: float = 0.0
+    at_s: float | None = None
     point: str | None = None
+    alternate: str | None = None
+    threads: int | None = None
+    alternate_threads: int | None = None
+    scalar: float | None = None
     since_s: float | None = None
+    held: bool = False
     battery_level: int = 0
-    plan_level: int = 0
     heat_level: int = 0
-    deadline_level: int = 0
     slow_temp_c: float | None = None
     temp_at_s: float | None = None
 

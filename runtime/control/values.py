@@ -15,7 +15,13 @@ class Context:
     foreground: bool | None = None
     user_waiting: bool | None = None
     importance: float | None = None  # 0 to 1
+    midnight_s: float | None = None  # the last local midnight on the monotonic clock
     hints: Mapping[str, float | str | bool] = field(default_factory=dict)
+
+    def number(self, name: str) -> float | None:
+        """Return a hint that is a number; ``None`` without."""
+        value = self.hints.get(name)
+        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +33,7 @@ class Observation:
     depth: int
     latency_s: float
     energy_j: float | None = None
+    threads: int | None = None  # None: as the last decision said
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +45,8 @@ class Decision:
         point: Name of the point.
         alternate: Second point of a time-share; ``None`` without one.
         share: Share of the inputs that ``point`` gets, 0 to 1; the rest goes to ``alternate``.
+        threads: Threads of ``point``; ``None``: as it was measured.
+        alternate_threads: The same for ``alternate``.
         exit_scalar: 0 keeps quality, 1 saves energy; moves every exit threshold. ``None`` lets nothing leave early.
         reason: In words, with the numbers.
         numbers: The figures behind the reason.
@@ -49,6 +58,8 @@ class Decision:
     reason: str
     alternate: str | None = None
     share: float = 1.0
+    threads: int | None = None
+    alternate_threads: int | None = None
     exit_scalar: float | None = 0.0
     numbers: Mapping[str, float] = field(default_factory=dict)
     guard: str | None = None

@@ -6,11 +6,11 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edgehybrid.errors import EdgeHybridError
 from edgehybrid.runtime.execution.memory import WORTH_BYTES, WORTH_RELEASES, find_trim
-from edgehybrid.runtime.execution.plan import ClosedPlan, Plan
+from edgehybrid.runtime.execution.plan import ClosedPlan, Plan, alone, shared
 
 _GRACE_LATENCIES = 4.0
 _MAX_GRACE_S = 0.25
@@ -35,10 +35,29 @@ class Switch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """A wish to run another point."""
+    """A wish to run another point, or a time-share of two.
+
+    Attributes:
+        point: The point.
+        reason: In words.
+        threads: Its threads; ``None``: as it was measured.
+        alternate: Second point of a time-share.
+        alternate_threads: Its threads.
+        share: Share of the runs that ``point`` gets, 0 to 1.
+    """
 
     point: str
     reason: str
+    threads: int | None = None
+    alternate: str | None = None
+    alternate_threads: int | None = None
+    share: float = 1.0
+
+    @property
+    def parts(self) -> tuple[tuple[str, int | None], ...]:
+        """Points with their threads."""
+        first = (self.point, self.threads)
+        return (first,) if self.alternate is None else (first, (self.alternate, self.alternate_threads))
 
 
 class Activator:
@@ -49,7 +68,7 @@ class Activator:
 
     Args:
         first: The plan that serves at the start.
-        load: Makes a plan by the name of its point.
+        load: Makes a plan by the name of its point and its threads (``None``: as it was measured).
         clock: Monotonic clock of the journal.
         switched: Called after every switch, on the worker thread.
         failed: Called with the request and the error when a plan could not be made ready; the present one serves on.
@@ -59,7 +78,7 @@ class Activator:
     def __init__(
         self,
         first: Plan,
-        load: Callable[[str], Plan],
+        load: Callable[[str, int | None], Plan],
         clock: Clock,
         *,
         switched: Callable[[Switch], None],
@@ -77,9 +96,15 @@ class Activator:
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="edgehybrid-switch")
 
     def request(self, request: Request) -> None:
-        """Ask for a point; the newest request wins over those that still wait. After closing, nothing happens."""
+        """Ask for a point; the newest request wins over those that still wait. After closing, nothing happens.
+
+        Where the same points serve already, only their shares change, at once.
+        """
         with self._lock:
             if self._closed:
+                return
+            if (self._work is None or self._work.done()) and self._serves(request):
+                self._deal(request.share)
                 return
             self._pending = request
             if self._work is None or self._work.done():
@@ -127,38 +152,67 @@ class Activator:
                     return
             self._switch(request)
 
+    def _serves(self, request: Request) -> bool:
+        """Tell whether just these points serve."""
+        serving = alone(self.plan)
+        return len(serving) == len(request.parts) and all(
+            _is(plan, part) for plan, part in zip(serving, request.parts, strict=True)
+        )
+
+    def _deal(self, share: float) -> None:
+        turns = self.plan.turns
+        if turns is not None and turns.share != share:
+            self.plan = shared(turns.high, turns.low, share)
+
     def _switch(self, request: Request) -> None:
-        old = self.plan
-        if request.point == old.point.name:
+        if self._serves(request):
+            with self._lock:
+                self._deal(request.share)
             return
-        started = time.monotonic()
-        try:
-            new = self._load(request.point)
-        except EdgeHybridError as error:
-            self._failed(request, error)
+        started, old = time.monotonic(), self.plan
+        parts = self._make_ready(request, alone(old))
+        if parts is None or self._outdated(request):
             return
-        except Exception as error:
-            self._failed(request, error)
-            raise  # nobody foresaw it: whoever settles is told
-        if self._outdated(request):
-            return
+        new = parts[0] if len(parts) == 1 else shared(parts[0], parts[1], request.share)
         self.plan = new
         ready_s = time.monotonic() - started
         self._switched(
             Switch(
                 at_s=self._clock(),
-                source=old.point.name,
-                target=new.point.name,
+                source=_label(old),
+                target=_label(new),
                 reason=request.reason,
                 ready_s=ready_s,
             )
         )
-        # Runs that began on the old plan end meanwhile, so that its release is paid for here and not by them.
-        time.sleep(min(_GRACE_LATENCIES * old.point.latency_ms.p95 / 1e3, _MAX_GRACE_S))
+        leaving = [plan for plan in alone(old) if plan not in parts]
+        if leaving:
+            del old, new, parts
+            self._release(leaving)
+
+    def _make_ready(self, request: Request, serving: tuple[Plan, ...]) -> tuple[Plan, ...] | None:
+        """Return the plans of a request, those that serve already as they are; ``None`` when one cannot be."""
+        parts: list[Plan] = []
+        for part in request.parts:
+            try:
+                parts.append(next((plan for plan in serving if _is(plan, part)), None) or self._load(*part))
+            except EdgeHybridError as error:
+                self._failed(replace(request, point=part[0]), error)
+                return None
+            except Exception as error:
+                self._failed(replace(request, point=part[0]), error)
+                raise  # nobody foresaw it: whoever settles is told
+        return tuple(parts)
+
+    def _release(self, leaving: list[Plan]) -> None:
+        """Let go of plans: runs that began on them end meanwhile, so that this is paid for here and not by them."""
+        slowest_s = max(plan.point.latency_ms.p95 for plan in leaving) / 1e3
+        time.sleep(min(_GRACE_LATENCIES * slowest_s, _MAX_GRACE_S))
         self._small_releases += 1
-        worth = old.point.resident_bytes >= WORTH_BYTES or self._small_releases >= WORTH_RELEASES
-        self._await_end_of_a_run(old.point.latency_ms.p95 / 1e3)
-        del old, new
+        largest = max(plan.point.resident_bytes for plan in leaving)
+        worth = largest >= WORTH_BYTES or self._small_releases >= WORTH_RELEASES
+        self._await_end_of_a_run(slowest_s)
+        leaving.clear()
         if worth:
             self._trim()
             self._small_releases = 0
@@ -174,4 +228,15 @@ class Activator:
 
     def _outdated(self, request: Request) -> bool:
         with self._lock:
-            return self._closed or (self._pending is not None and self._pending.point != request.point)
+            return self._closed or (self._pending is not None and self._pending.parts != request.parts)
+
+
+def _is(plan: Plan, part: tuple[str, int | None]) -> bool:
+    name, threads = part
+    return plan.point.name == name and (threads is None or plan.point.threads == threads)
+
+
+def _label(plan: Plan) -> str:
+    """Name what serves: a point, or both of a time-share."""
+    names = dict.fromkeys(part.point.name for part in alone(plan))
+    return "+".join(names)

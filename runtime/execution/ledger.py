@@ -14,8 +14,8 @@ from edgehybrid.runtime.execution.traces import Seen
 
 _RECENT = 1000
 
-Note = tuple[float, str, int, float, Seen | None]
-"""What a run leaves behind: when it ended (s), its point, its depth, its latency (s), what its exits saw.
+Note = tuple[float, str, int, float, Seen | None, int]
+"""What a run leaves behind: when it ended (s), its point, depth, latency (s), what its exits saw, and its threads.
 
 A bare tuple, since one is made on every run.
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import count
 
 from edgehybrid.errors import BackendError
 from edgehybrid.points import OperatingPoint
@@ -25,6 +26,7 @@ class Plan:
         inputs: What ``run`` needs.
         outputs: Names of the tensors that the model returns.
         dial: Moves the thresholds of its exits.
+        turns: Deals runs out to two other plans, which this one stands for; ``None`` for a plan that runs itself.
     """
 
     point: OperatingPoint
@@ -32,6 +34,7 @@ class Plan:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[str, ...]
     dial: Dial = field(default_factory=Dial)
+    turns: Turns | None = None
     _chain: Chain | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
@@ -54,10 +57,46 @@ class Plan:
 
     def trace(self, feeds: Mapping[str, Array]) -> Trace:
         """Run as ``run`` does, and tell what the exits saw; what they see is for ``ExitWatch``."""
+        if self.turns is not None:
+            return self.turns.next().trace(feeds)
         chain = self._chain
         if chain is None:  # nothing to carry from stage to stage: the session checks and returns all
             return self.stages[0].session.run(feeds), 1, None, None
         return chain.run(feeds)
+
+
+class Turns:
+    """Deals runs out to two plans of a time-share, evenly: an error diffusion without state but a counter.
+
+    Run ``i`` goes to ``high`` where ``share · i`` passes a half: of any ``n`` runs in a row it gets ``share · n``, give
+    or take one. The counter is one atomic step of the interpreter, so serving threads need no lock.
+
+    Args:
+        high: Gets ``share`` of the runs.
+        low: Gets the rest.
+        share: 0 to 1.
+    """
+
+    __slots__ = ("_count", "high", "low", "share")
+
+    def __init__(self, high: Plan, low: Plan, share: float) -> None:
+        self.high, self.low, self.share = high, low, share
+        self._count = count()
+
+    def next(self) -> Plan:
+        """Return the plan of the next run."""
+        i, share = next(self._count), self.share
+        return self.high if int((i + 1) * share + 0.5) > int(i * share + 0.5) else self.low
+
+
+def alone(plan: Plan) -> tuple[Plan, ...]:
+    """Return the plans that ``plan`` stands for: itself, or the two of a time-share."""
+    return (plan,) if plan.turns is None else (plan.turns.high, plan.turns.low)
+
+
+def shared(high: Plan, low: Plan, share: float) -> Plan:
+    """Return a plan that stands for a time-share of two."""
+    return Plan(point=high.point, stages=(), inputs=high.inputs, outputs=high.outputs, turns=Turns(high, low, share))
 
 
 class ClosedPlan(Plan):

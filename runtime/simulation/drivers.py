@@ -55,10 +55,11 @@ class Shares:
     def follow(self, decision: Decision) -> None:
         """Deal by ``decision`` from now on."""
         threads = decision.numbers.get(THREADS)
-        count = None if threads is None else max(int(threads), 1)
+        count = decision.threads if threads is None else max(int(threads), 1)
+        other = decision.alternate_threads if threads is None else count
         scalar = None if decision.exit_scalar is None else round(decision.exit_scalar, 3)
         self._first = self.option(decision.point, scalar, count)
-        self._second = self.option(decision.alternate or decision.point, scalar, count)
+        self._second = self.option(decision.alternate or decision.point, scalar, other if decision.alternate else count)
         self._share = clip(decision.share, 0.0, 1.0) if decision.alternate else 1.0
         self._duty = clip(decision.numbers.get(DUTY, 1.0), 0.0, 1.0)
 

@@ -38,7 +38,13 @@ class _Log:
 def context_of(world: World) -> Context:
     """Return what the app says in this mission."""
     mission = world.scenario.doc.mission
-    hints: dict[str, float | str | bool] = {} if mission.energy_mj is None else {"energy_mj": mission.energy_mj}
+    alone = mission.energy_mj is None and world.pack is None
+    goals = {
+        "energy_mj": mission.energy_mj,
+        "min_quality": mission.min_quality if alone else None,
+        "late_quality": mission.late_quality,
+    }
+    hints: dict[str, float | str | bool] = {name: value for name, value in goals.items() if value is not None}
     until_s = world.scenario.duration_s if mission.last_until_end else None
     return Context(deadline_s=world.scenario.deadline_s, until_s=until_s, hints=hints)
 
@@ -119,6 +125,7 @@ class _Link:
                     depth=answer.depth,
                     latency_s=answer.wall_s,
                     energy_j=joules,
+                    threads=option.threads,
                 )
             )
         if window.answers:

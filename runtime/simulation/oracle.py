@@ -38,14 +38,17 @@ _COOLER = 0.97
 _MORE = 1e-3  # of the battery, kept back in each further round
 
 
-def oracle_dynamic(world: World, points: Sequence[OperatingPoint]) -> Script:
+def oracle_dynamic(world: World, points: Sequence[OperatingPoint], *, blind: bool = False) -> Script:
     """Choose for every input with knowledge of the future.
+
+    ``blind`` knows board, neighbours and drift at every moment, but of an input neither its jitter nor its difficulty,
+    which nothing tells before it has run: no controller can do better, but by luck.
 
     With a quality goal and no energy limit: the least energy whose mean quality reaches it. Else the best quality that
     the battery, the energy goal, the deadline and the throttling temperature allow. Losses of the battery and heat
     depend on the choice; they are found by playing it on the board and choosing again.
     """
-    options, steps = _hulls(world, points)
+    options, steps = _hulls(world, points, blind=blind)
     mission, count = world.scenario.doc.mission, len(world.arrivals_s)
     if world.pack is not None and _play(world, np.zeros(_periods(world))).dead:
         mixture = _to_the_last(world, steps)
@@ -133,12 +136,12 @@ def _overall(world: World, points: Sequence[OperatingPoint], option: Option) -> 
     return float(np.where(missed, missing, brings).mean()), float(costs.sum()), float(missed.mean())
 
 
-def _hulls(world: World, points: Sequence[OperatingPoint]) -> tuple[tuple[Option, ...], Steps]:
+def _hulls(world: World, points: Sequence[OperatingPoint], *, blind: bool) -> tuple[tuple[Option, ...], Steps]:
     """Find the hulls chunk by chunk: whole tables of a long mission would not fit."""
     parts: list[Steps] = []
     options: tuple[Option, ...] = ()
     for first in range(0, max(len(world.arrivals_s), 1), CHUNK):
-        table = tabulate(world, points, slice(first, first + CHUNK))
+        table = tabulate(world, points, slice(first, first + CHUNK), blind=blind)
         options, part = table.options, climb(table.worth, table.energy)
         parts.append(part)
     return options, Steps(

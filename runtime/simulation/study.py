@@ -20,7 +20,7 @@ from edgehybrid.runtime.simulation.outcome import Outcome
 from edgehybrid.runtime.simulation.scenario import Scenario
 from edgehybrid.runtime.simulation.world import World, draw_world
 
-OURS, ORACLE, ORACLE_STATIC = "edgehybrid", "oracle", "oracle-static"
+OURS, ORACLE, ORACLE_STATIC, ORACLE_BLIND = "edgehybrid", "oracle", "oracle-static", "oracle-blind"
 _RESAMPLES = 2000
 
 CONTROLLERS: Mapping[str, str] = {
@@ -36,6 +36,7 @@ CONTROLLERS: Mapping[str, str] = {
     "poet": "cheapest pair at the speed that the deadline asks for (POET)",
     "ztt": "bandit over points and duties (zTT)",
     ORACLE_STATIC: "best single configuration, knowing the future",
+    ORACLE_BLIND: "best choice for every input, knowing all but the input's own difficulty and jitter",
     ORACLE: "best choice for every input, knowing the future",
 }
 """Every controller that can be simulated, with what it does."""
@@ -155,6 +156,8 @@ def make_driver(name: str, world: World, task: Task) -> Driver | Script:
         return Controller(task.points, task.device, _policy_with_floor(task))
     if name == ORACLE:
         return oracle_dynamic(world, task.points)
+    if name == ORACLE_BLIND:
+        return oracle_dynamic(world, task.points, blind=True)
     if name == ORACLE_STATIC:
         return oracle_static(world, task.points)
     if name not in BASELINES:
@@ -181,6 +184,7 @@ def make_task(scenario: Scenario, points: Sequence[OperatingPoint], policy: Poli
         energy_j=None if mission.energy_mj is None else mission.energy_mj / 1e3,
         late_worth=late_worth(points, mission.late_quality),
         slowdown=scenario.doc.device.slowdown,
+        battery=scenario.doc.battery is not None,
     )
 
 
@@ -203,8 +207,11 @@ def figure(values: Sequence[float], *, seed: int = 0) -> Figure:
 
 
 def _policy_with_floor(task: Task) -> Policy:
-    """Turn the quality floor of the mission into the policy's largest drop."""
-    if task.floor is None:
+    """Turn a quality floor beside a battery or an energy goal into the policy's largest drop.
+
+    Alone it is a goal of the mean, which the context tells.
+    """
+    if task.floor is None or not (task.until_end or task.energy_j is not None or task.battery):
         return task.policy
     reference = max(worth(p.quality) + p.quality.drop for p in task.points)
     drop = max(reference - task.floor, 0.0) + 1e-9

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -65,16 +66,55 @@ def column(world: World, option: Option, rows: slice = slice(None)) -> tuple[Flo
     return option.worths_of(difficulty), energy, wall_s
 
 
-def tabulate(world: World, points: Sequence[OperatingPoint], rows: slice = slice(None)) -> Table:
-    """Work out every option for the inputs in ``rows``."""
+def expect(
+    world: World, option: Option, deadline_s: float, missing: float, rows: slice = slice(None)
+) -> tuple[Floats, Floats, Floats]:
+    """Return what ``column`` does, in expectation over what nothing tells before an input has run.
+
+    That is its jitter and its difficulty. The worth counts how likely it is in time; the duration is a median.
+    """
+    cells = np.minimum((world.arrivals_s[rows] / world.grid_s).astype(np.int64), len(world.drift) - 1)
+    cores, strict = world.device.cpu.cores, [0.0, *option.strict_reach]
+    pace = world.speed[option.point] * world.drift[cells]
+    pace = pace * (1.0 + (world.memory[cells] - 1.0) * world.sensitivity[option.point])
+    crowd = np.maximum((option.threads + world.neighbours[cells]) / cores, 1.0)
+    watts = core_w(world.device.power, min(option.threads, cores)) * math.exp(option.sigma**2 / 2)
+    worth, energy = np.zeros_like(pace), np.zeros_like(pace)
+    for k, (low, high) in enumerate(zip((0.0, *option.reach), option.reach, strict=False)):
+        if high <= low:
+            continue
+        wall_s = option.latency_s[k] * pace * crowd
+        moved = high - min(max(strict[k + 1], low), high)  # those that answer earlier than at the exit scalar 0
+        brings = option.worth * (high - low) - option.loss * moved
+        chance = _in_time(deadline_s / wall_s, option.sigma)
+        worth += missing * (high - low) + (brings - missing * (high - low)) * chance
+        energy += (high - low) * option.cpu_s[k] * pace * watts
+    return worth, energy, option.latency_s[-1] * pace * crowd
+
+
+def _in_time(room: Floats, sigma: float) -> Floats:
+    """Probability that a log-normal factor of ``sigma`` is at most ``room``."""
+    if sigma <= 0 or np.isinf(room).all():
+        return np.asarray(room >= 1.0, np.float64)
+    return np.asarray([0.5 * math.erfc(-z / math.sqrt(2.0)) for z in (np.log(room) / sigma).tolist()])
+
+
+def tabulate(
+    world: World, points: Sequence[OperatingPoint], rows: slice = slice(None), *, blind: bool = False
+) -> Table:
+    """Work out every option for the inputs in ``rows``; ``blind``: in expectation over jitter and difficulty."""
     options, count = options_of(world, points), len(world.arrivals_s[rows])
     deadline_s = np.inf if world.scenario.deadline_s is None else world.scenario.deadline_s
     missing = late_worth(points, world.scenario.doc.mission.late_quality)
     brings = np.full((count, len(options) + 1), missing)
     costs, walls = np.zeros_like(brings), np.zeros_like(brings)
     for i, option in enumerate(options):
-        brings[:, i], costs[:, i], walls[:, i] = column(world, option, rows)
-    brings[walls > deadline_s] = missing
+        if blind:
+            brings[:, i], costs[:, i], walls[:, i] = expect(world, option, float(deadline_s), missing, rows)
+        else:
+            brings[:, i], costs[:, i], walls[:, i] = column(world, option, rows)
+    if not blind:
+        brings[walls > deadline_s] = missing
     return Table(options=options, worth=brings, energy=costs, wall_s=walls)
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from benchmarks.control.protocol import ENVIRONMENTS, LARGEST_S, Judged, harmonic, scenario_of, settings, slowdown_of
-from benchmarks.control.table import markdown, summarize
+from benchmarks.control.table import Missions, markdown, summarize
 from benchmarks.control.works import works
 
 
@@ -35,16 +35,37 @@ def test_distances_are_over_the_settings_that_were_kept() -> None:
     """A controller that is late in half of its settings is judged on the other half, and the page says both."""
     setting = settings(works()["family"])[0]
     judged = [
-        Judged(setting=setting, name="alert", late=late, missed=False, energy=energy, error=None, static=energy)
+        Judged(
+            setting=setting,
+            name="alert",
+            late=late,
+            missed=False,
+            energy=energy,
+            error=None,
+            static=energy,
+            blind=1.1,
+            equal=None if late else 1.3,
+            equal_blind=None if late else 1.15,
+            switches=0.5,
+        )
         for late, energy in ((True, 0.1), (False, 1.2))
     ]
     found = {"family": summarize(judged)}
-    page = markdown(found, {"family": {}}, {"family": {"alert": _BATTERY}}, {"family": {}}, 1.0)
+    missions = Missions(
+        mixes={"family": {}},
+        batteries={"family": {"alert": _BATTERY}},
+        lasting={"family": {"edgehybrid": _BATTERY}},
+        heats={"family": {}},
+        foreign={"family": _FOREIGN},
+        ahead={},
+    )
+    page = markdown(found, missions, 1.0)
 
     assert 0.5 == found["family"]["alert"]["late"]
     assert 0.2 == pytest.approx(found["family"]["alert"]["energy_to_oracle"])
     assert "| alert | 50.0 % |" in page
     assert "+20.0 %" in page
+    assert 0.15 == pytest.approx(found["family"]["alert"]["energy_equal_blind"])
 
 
 _BATTERY = {
@@ -53,8 +74,11 @@ _BATTERY = {
     "lost_pt": float("nan"),
     "worst_lost_pt": 0.0,
     "left_pct": 1.0,
-    "switches_per_h": 0.0,
+    "switches_per_10s": 0.0,
+    "above_oracle_pct": 1.0,
+    "most_above_oracle_pct": 2.0,
 }
+_FOREIGN = dict.fromkeys(("cases", "regret", "median", "worst", "within_10_pct", "quality_missing"), 0.0)
 
 
 def test_harmonic_means() -> None:

@@ -140,6 +140,20 @@ def test_a_bad_device_is_refused_with_the_field_named(tmp_path: Path, old: str, 
         ("headroom_c = 5.0", "headroom_c = 99", "thermal.headroom_c"),
         ("spinning = false", "spinning = false\nmax_threads = 0", "execution.max_threads is 0"),
         ("spinning = false", "spining = false", "did you mean spinning"),
+        ("max_age_s = 5.0", "max_age_s = 5.0\n[[rules]]\nname = 'r'\nsteps = -1", "steps is -1"),
+        ("max_age_s = 5.0", "max_age_s = 5.0\n[[rules]]\nname = 'r'\nstep = 1", "did you mean steps"),
+        ("max_age_s = 5.0", "max_age_s = 5.0\n[[rules]]\nname = 'r'\nsteps = 1\nbetween = ['x', '6:00']", "between"),
+        ("max_age_s = 5.0", "max_age_s = 5.0\n[[rules]]\nname = 'r'", "it changes nothing"),
+        (
+            "max_age_s = 5.0",
+            "max_age_s = 5.0\n[[rules]]\nname = 'r'\nsteps = 1\nimportance_above = 2",
+            "importance_above",
+        ),
+        (
+            "max_age_s = 5.0",
+            "max_age_s = 5.0\n[[rules]]\nname = 'r'\nsteps = 1\nwhen = {charging = 1}",
+            "when.charging",
+        ),
     ],
 )
 def test_a_bad_policy_is_refused_with_the_field_named(tmp_path: Path, old: str, new: str, says: str) -> None:

@@ -435,3 +435,31 @@ def test_counters_stay_right_when_nobody_looks(open_engine: Callable[..., Engine
         engine.run({"x": X})
     assert len(engine._notes) < 16_384
     assert 20_000 == engine.status().inferences
+
+
+def test_a_goal_between_two_points_is_served_by_both(open_engine: Callable[..., Engine], marks_bundle: Bundle) -> None:
+    """Two plans take turns, run by run, such that the mean quality is the goal; every result tells who gave it."""
+    engine = open_engine(marks_bundle)
+    quality = {point.name: point.quality.value for point in marks_bundle.points}
+    goal = (quality["max"] + 3 * quality["balanced"]) / 4
+    engine.context(min_quality=goal)
+    decision = engine.step(wait=True)
+    results = [engine.run({"x": X}) for _ in range(100)]
+    counts = {name: sum(result.point == name for result in results) for name in quality}
+    assert {decision.point, decision.alternate} == {name for name, n in counts.items() if n}
+    mean = sum(quality[name] * n for name, n in counts.items()) / 100
+    assert goal == pytest.approx(mean, abs=0.01 * (max(quality.values()) - min(quality.values())) + 1e-9)
+    assert all({"max": 1.0, "balanced": 2.0, "min": 3.0}.get(r.point, mark_of(r)) == mark_of(r) for r in results)
+    assert counts == {name: engine.status().points.get(name, 0) for name in quality}
+    assert 0 == sum(result.latency_ms < 0 for result in results)
+
+
+def test_pinning_ends_a_time_share(open_engine: Callable[..., Engine], marks_bundle: Bundle) -> None:
+    """A pinned point serves alone."""
+    engine = open_engine(marks_bundle)
+    quality = {point.name: point.quality.value for point in marks_bundle.points}
+    engine.context(min_quality=(quality["max"] + quality["balanced"]) / 2)
+    engine.step(wait=True)
+    engine.pin("min")
+    engine.step(wait=True)
+    assert {"min"} == {engine.run({"x": X}).point for _ in range(20)}

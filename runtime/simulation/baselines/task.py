@@ -32,6 +32,7 @@ class Task:
         late_worth: Worth of a late answer.
         slowdown: Latency on this board over the bundle's: whoever chooses at a desk has tried the board, as ALERT and
             the others profile theirs. Our own controller is not told.
+        battery: Whether the board runs on one.
     """
 
     points: Sequence[OperatingPoint]
@@ -45,6 +46,7 @@ class Task:
     energy_j: float | None = None
     late_worth: float = 0.0
     slowdown: float = 1.0
+    battery: bool = False
 
     @property
     def window_s(self) -> float:

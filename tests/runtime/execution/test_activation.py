@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -40,7 +41,7 @@ class Stand:
         """Load a plan without a gate."""
         return load_plan(self.bundle, self.bundle.point(name), ExecutionPolicy(), lambda _: self.backend)
 
-    def load(self, name: str) -> Plan:
+    def load(self, name: str, threads: int | None) -> Plan:  # noqa: ARG002  # as it was measured
         """Load a plan once the gate is open."""
         self.loads.append(name)
         self.begun.set()
@@ -156,3 +157,48 @@ def test_what_nobody_foresaw_is_told_once_and_stops_nothing(stand: Stand) -> Non
     stand.ask("balanced")
     stand.activator.settle(10)
     assert "balanced" == stand.serves
+
+
+def share(stand: Stand, part: float) -> None:
+    stand.activator.request(
+        Request(point="max", alternate="min", share=part, reason=f"max {part:.0%}, min {1 - part:.0%}")
+    )
+    assert stand.activator.settle(10)
+
+
+@pytest.mark.parametrize("part", [0.0, 0.1, 0.3, 0.5, 0.77, 1.0])
+def test_two_plans_take_turns_evenly(stand: Stand, part: float) -> None:
+    """Of any runs in a row the first gets its share of them, give or take one; only what was missing is loaded."""
+    share(stand, part)
+    turns = stand.activator.plan.turns
+    assert turns is not None
+    served = [turns.next() is turns.high for _ in range(400)]
+    for first, last in ((0, 400), (0, 7), (13, 90), (200, 399)):
+        assert (last - first) * part == pytest.approx(sum(served[first:last]), abs=1.0 + 1e-9)
+    assert ["min"] == stand.loads
+    assert [("max", "max+min")] == [(s.source, s.target) for s in stand.switches]
+
+
+def test_new_shares_of_the_same_two_need_no_switch(stand: Stand) -> None:
+    """They hold from the next run on, without loading anything; one of the two alone lets the other go."""
+    share(stand, 0.5)
+    share(stand, 0.25)
+    assert stand.activator.plan.turns is not None
+    assert 0.25 == stand.activator.plan.turns.share
+    assert 1 == len(stand.switches)
+    gone = weakref.ref(stand.activator.plan.turns.high)
+    stand.ask("min")
+    assert stand.activator.settle(10)
+    assert "min" == stand.serves
+    assert ["min"] == stand.loads
+    gc.collect()
+    assert gone() is None
+
+
+def test_a_share_whose_second_point_fails_names_it(stand: Stand) -> None:
+    """The one that does not load is told, and what served serves on."""
+    stand.backend.behaviours["min"].fails_on_load = "no room"
+    share(stand, 0.5)
+    assert "max" == stand.serves
+    assert stand.activator.plan.turns is None
+    assert ["min"] == [point for point, _ in stand.failures]

@@ -33,8 +33,8 @@ def test_latency_is_that_of_the_latest_thousand() -> None:
     """Percentiles in milliseconds, of the most recent runs only."""
     ledger = Ledger()
     assert LatencyStats(n=0) == ledger.latency
-    ledger.add([(0.0, "max", 1, 9.0, None)] * 500)
-    ledger.add([(0.0, "max", 1, (i + 1) / 1e3, None) for i in range(1000)])
+    ledger.add([(0.0, "max", 1, 9.0, None, 1)] * 500)
+    ledger.add([(0.0, "max", 1, (i + 1) / 1e3, None, 1) for i in range(1000)])
     stats = ledger.latency
     assert 1000 == stats.n
     assert 1000.0 == pytest.approx(stats.max_ms)
@@ -45,5 +45,7 @@ def test_rows_of_a_batch_count_by_their_own_depth() -> None:
     """One run of four rows: one inference, four inputs by depth."""
     turned = turn_to(Setting(), "max", [])
     ledger = Ledger()
-    ledger.add([(0.0, "max", 3, 0.01, (turned, (0.9, 0.1, 0.9, 0.1), (), {1: 2, 3: 2})), (1.0, "max", 3, 0.01, None)])
+    ledger.add(
+        [(0.0, "max", 3, 0.01, (turned, (0.9, 0.1, 0.9, 0.1), (), {1: 2, 3: 2}), 1), (1.0, "max", 3, 0.01, None, 1)]
+    )
     assert (2, {"max": 2}, {1: 2, 3: 3}) == (ledger.inferences, ledger.points, ledger.depths)

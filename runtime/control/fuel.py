@@ -1,0 +1,175 @@
+"""The battery until the end of the mission: what is left, what the board takes, and what each input may take.
+
+The energy is counted: what the model of the board (or a power sensor) says, times a factor ``k`` that the gauge
+teaches. Each step of the gauge tells how much has left the battery, with an error: gauges err by some percent in the
+middle of the charge, in waves, and hardly when full and when empty. So ``k`` is a weighted regression of all steps
+through the start,
+
+    k = (1 / s² + sum w B D) / (1 / s² + sum w B²),   var k = 1 / (1 / s² + sum w B²)
+
+with ``B`` counted and ``D`` gauged joules since the start, ``s`` the prior of ``k`` around 1 and ``w`` the weight of
+a step: the inverse variance of the gauge there, for as many steps as are wrong alike. What is still to be had is
+``(start - reserve) / k - B``.
+
+The plan looks at two futures. In the expected one the allowance is even until the end. In a bad one (``k`` larger by
+1.6 standard deviations) the most economical option must still be able to bring the board home, after a while at the
+allowance.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from edgehybrid.runtime.control.evolve import evolve
+
+_PRIOR_SD = 0.14  # capacity and watts, each wrong by a tenth
+_SENSOR_PRIOR_SD = 0.1  # capacity alone
+_WAVE_PCT = 2.0  # standard deviation of a gauge in the middle; none when full and when empty
+_ALIKE_PCT = 15.0  # charge over which a gauge is wrong in the same way
+_BAND = 3.0  # standard deviations of the gauge within which the count must stay
+_ROOT_12 = math.sqrt(12.0)
+_BAD = 1.6  # one in twenty now; what is learned on the way makes it fewer than one in a hundred at the end
+_LEARNING = 0.15  # of the time left: until the factor is known better
+_BASE_TAU_S = 60.0
+_LEAST_J = 1e-3
+_RESERVE = 0.015  # of a full battery: its voltage gives in
+_STEPS = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fuel:
+    """What is known of the battery's energy.
+
+    Attributes:
+        start_wh: What the gauge said at first; ``None`` before.
+        start_pct: The same in percent of the full battery.
+        step_wh: What it said last.
+        square: Weighted sum of counted energies squared at the steps of the gauge, in inverse variances of ``k``.
+        product: The same of counted times gauged.
+        last_square: Of the last step alone.
+        last_product: The same.
+        counted_j: Energy of the board by model or sensor since the start.
+        largest_step_wh: Largest step of the gauge.
+        base_w: What the board takes beside our inferences, by model or sensor, over the last minute.
+        at_s: When it was updated, monotonic clock.
+    """
+
+    start_wh: float | None = None
+    start_pct: float = 100.0
+    step_wh: float = 0.0
+    square: float = 0.0
+    product: float = 0.0
+    last_square: float = 0.0
+    last_product: float = 0.0
+    counted_j: float = 0.0
+    largest_step_wh: float = 0.0
+    base_w: float | None = None
+    at_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prospect:
+    """What is still to be had, in counted joules.
+
+    Attributes:
+        factor: Joules of the gauge for a counted one: ``k``.
+        factor_sd: Its standard deviation.
+        even_j: Energy that is left as expected.
+        bad_j: Energy that is left in the bad future.
+        left_wh: Energy left as the gauge would show it, the reserve included.
+    """
+
+    factor: float
+    factor_sd: float
+    even_j: float
+    bad_j: float
+    left_wh: float
+
+
+def count(fuel: Fuel, wh: float, pct: float, watts: float, base_w: float, at_s: float) -> Fuel:
+    """Take in a reading of the gauge, and what the board took since the last one."""
+    if fuel.start_wh is None or fuel.at_s is None or at_s < fuel.at_s or wh > fuel.step_wh + 2 * _jump(fuel):
+        return Fuel(start_wh=wh, start_pct=pct, step_wh=wh, base_w=base_w, at_s=at_s)  # new, or charged meanwhile
+    dt_s = at_s - fuel.at_s
+    counted_j = fuel.counted_j + watts * dt_s
+    share = -math.expm1(-dt_s / _BASE_TAU_S)
+    old = base_w if fuel.base_w is None else fuel.base_w
+    after = evolve(fuel, counted_j=counted_j, base_w=old + share * (base_w - old), at_s=at_s)
+    if wh == fuel.step_wh:
+        return after
+    moved_wh = abs(fuel.step_wh - wh)
+    after = evolve(after, step_wh=wh, largest_step_wh=max(fuel.largest_step_wh, moved_wh))
+    full_wh = _full_wh(after)
+    sure = max(3600.0 * _gauge_sd_wh(after, full_wh), _LEAST_J) ** -2
+    square, product = sure * counted_j**2, sure * counted_j * 3600.0 * (fuel.start_wh - wh)
+    alike = min(100.0 * moved_wh / full_wh / _ALIKE_PCT, 1.0)
+    return evolve(
+        after,
+        square=fuel.square + alike * square,
+        product=fuel.product + alike * product,
+        last_square=square,
+        last_product=product,
+    )
+
+
+def prospect(fuel: Fuel, *, sensor: bool) -> Prospect:
+    """Return what is known now; ``sensor``: whether the counted energy was measured."""
+    assert fuel.start_wh is not None
+    full_wh = _full_wh(fuel)
+    prior = (_SENSOR_PRIOR_SD if sensor else _PRIOR_SD) ** -2
+    square, product = fuel.square, fuel.product
+    if fuel.last_square > square:  # early, the last step alone says more than all of them that are wrong alike
+        square, product = fuel.last_square, fuel.last_product
+    factor, sd = (prior + product) / (prior + square), (prior + square) ** -0.5
+    band_wh = _BAND * _gauge_sd_wh(fuel, full_wh) + fuel.largest_step_wh
+    low_wh, high_wh = fuel.step_wh - band_wh, fuel.step_wh + band_wh
+    reserve_wh = max(_RESERVE * full_wh, _STEPS * fuel.largest_step_wh)
+
+    def future_j(k: float) -> float:
+        left_wh = min(max(fuel.start_wh - k * fuel.counted_j / 3600.0, low_wh), high_wh) if fuel.start_wh else 0.0
+        return 3600.0 * max(left_wh - reserve_wh, 0.0) / k
+
+    even_j = future_j(factor)
+    return Prospect(
+        factor=factor,
+        factor_sd=sd,
+        even_j=even_j,
+        bad_j=future_j(factor + _BAD * sd),
+        left_wh=even_j * factor / 3600.0 + reserve_wh,
+    )
+
+
+def allowance_j(
+    known: Prospect, *, extra_j: float, base_w: float, seconds: float, inputs: float, least_j: float
+) -> float:
+    """Return the energy that each input until the end may take, in counted joules above the board without us.
+
+    Args:
+        known: The two futures.
+        extra_j: Energy that is going to come in, as the app says.
+        base_w: Watts without us.
+        seconds: Until the end.
+        inputs: That are still expected.
+        least_j: Energy of an input with the most economical option.
+    """
+    if inputs <= 0:
+        return math.inf
+    base_j, soon = base_w * seconds - extra_j, _LEARNING * inputs
+    even = (known.even_j - base_j) / inputs
+    bold = (known.bad_j - base_j - least_j * (inputs - soon)) / soon
+    return max(min(even, bold), 0.0)
+
+
+def _full_wh(fuel: Fuel) -> float:
+    return max((fuel.start_wh or 0.0) / max(fuel.start_pct, 1.0) * 100.0, 1e-9)
+
+
+def _jump(fuel: Fuel) -> float:
+    return max(fuel.largest_step_wh, 1e-3 * (fuel.start_wh or 0.0))
+
+
+def _gauge_sd_wh(fuel: Fuel, full_wh: float) -> float:
+    share = min(max(fuel.step_wh / full_wh, 0.0), 1.0)
+    wave = _WAVE_PCT / 100.0 * 4.0 * share * (1.0 - share) * full_wh
+    return math.hypot(wave, fuel.largest_step_wh / _ROOT_12)

@@ -1,0 +1,140 @@
+"""Two options for one goal: the lower convex hull, one price of a joule for all that may come.
+
+The least energy for a mean quality, and the best mean quality for an energy, are a linear program over the shares of
+the options. Its solution lies on the upper convex hull of (energy, worth), and mixes two neighbours on it (POET's
+result). Where the board changes between regimes (neighbours coming and going), one hull each, the same program over
+all of them takes the steps of all hulls in the order of worth per joule: one price for a joule in every regime, and at
+most one step taken in part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from operator import itemgetter
+
+from edgehybrid.runtime.control.appraise import Appraised
+from edgehybrid.runtime.control.evolve import evolve
+
+_TINY = 1e-12
+_FLAT = 0.01  # a step that brings less of the span of quality for each doubling of the energy is not worth it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mix:
+    """A time-share of two options.
+
+    Attributes:
+        low: The one that takes less.
+        high: The other one; the same where one is enough.
+        share: Share of the inputs that ``high`` gets, 0 to 1.
+        price: Worth of a joule: that of the step taken in part, or of the last one taken; 0 when all are taken.
+        reached: Whether the goal can be reached at all.
+    """
+
+    low: Appraised
+    high: Appraised
+    share: float
+    price: float
+    reached: bool = True
+
+    @property
+    def worth(self) -> float:
+        """Expected mean quality."""
+        return self.low.worth + self.share * (self.high.worth - self.low.worth)
+
+    @property
+    def energy_j(self) -> float:
+        """Expected mean energy of an input above the idle board."""
+        return self.low.energy_j + self.share * (self.high.energy_j - self.low.energy_j)
+
+    def single(self, limit: str) -> Mix:
+        """Return one of the two: the better one for a goal of quality, the cheaper one under a limit of energy."""
+        one = self.high if limit == "quality" else self.low
+        return evolve(self, low=one, high=one, share=0.0)
+
+
+Hull = list[Appraised]
+
+
+def upper_hull(appraised: Sequence[Appraised], span: float = 0.0) -> Hull:
+    """Return the options on the upper convex hull, least energy first, best quality last.
+
+    Args:
+        appraised: At least one.
+        span: Quality between the worst and the best of the bundle; last steps that bring next to none of it are cut.
+    """
+    rows = sorted(((a.energy_j, -a.worth, i) for i, a in enumerate(appraised)))
+    hull: Hull = []
+    for _, _, i in rows:
+        new = appraised[i]
+        if hull and new.worth <= hull[-1].worth + _TINY:
+            continue
+        while len(hull) > 1:
+            a, b = hull[-2], hull[-1]
+            if (b.worth - a.worth) * (new.energy_j - a.energy_j) > (new.worth - a.worth) * (b.energy_j - a.energy_j):
+                break
+            hull.pop()
+        hull.append(new)
+    return _steep(hull, span)
+
+
+def _steep(hull: Hull, span: float) -> Hull:
+    """Leave out the last steps when they bring next to nothing for their energy."""
+    kept = len(hull)
+    while kept > 1:
+        a, b = hull[kept - 2], hull[kept - 1]
+        if (b.worth - a.worth) * a.energy_j >= _FLAT * span * (b.energy_j - a.energy_j):
+            break
+        kept -= 1
+    return hull[:kept]
+
+
+def for_worth(hulls: Sequence[tuple[float, Hull]], goal: float) -> Mix:
+    """Return what to run in the first regime so that the mean quality over all is ``goal`` at the least energy.
+
+    Args:
+        hulls: Share of the inputs in each regime, and its hull; the present one first.
+        goal: Mean quality.
+    """
+    return _climb(hulls, goal, measure=1)
+
+
+def for_energy(hulls: Sequence[tuple[float, Hull]], most_j: float) -> Mix:
+    """Return what to run in the first regime for the best mean quality with at most ``most_j`` an input over all."""
+    return _climb(hulls, most_j, measure=2)
+
+
+def _climb(hulls: Sequence[tuple[float, Hull]], goal: float, measure: int) -> Mix:
+    """Take steps, steepest first, until the goal in worth (1) or the limit in energy (2) is met."""
+    total = sum(weight for weight, _ in hulls) or 1.0
+    steps: list[tuple[float, float, float, int]] = []  # slope, worth, energy, regime
+    base = 0.0
+    for regime, (weight, hull) in enumerate(hulls):
+        share = weight / total
+        base += share * (hull[0].worth if measure == 1 else hull[0].energy_j)
+        for a, b in pairwise(hull):
+            gain, cost = b.worth - a.worth, max(b.energy_j - a.energy_j, _TINY)
+            steps.append((gain / cost, share * gain, share * cost, regime))
+    steps.sort(key=itemgetter(0), reverse=True)
+    present, taken, last = hulls[0][1], 0, 0.0
+    for step in steps:
+        slope, size, regime = step[0], step[measure], step[3]
+        left = goal - base
+        if left <= _TINY * abs(goal):
+            return _mix(present, taken, 0.0, slope, reached=measure == 1 or left >= 0)
+        if size > left:
+            part = left / size
+            return _mix(present, taken, part if regime == 0 else 0.0, slope)
+        base += size
+        last = slope
+        taken += regime == 0
+    reached = measure == 2 or goal - base <= 1e-9 * max(abs(goal), 1.0)
+    return _mix(present, taken, 0.0, 0.0 if measure == 2 else last, reached=reached)
+
+
+def _mix(hull: Hull, taken: int, part: float, price: float, *, reached: bool = True) -> Mix:
+    low = hull[taken]
+    high = hull[taken + 1] if part > 0 and taken + 1 < len(hull) else low
+    return Mix(low=low, high=high, share=part if high is not low else 0.0, price=price, reached=reached)

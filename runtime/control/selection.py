@@ -1,0 +1,151 @@
+"""Selection: which one or two options serve the goals best, as things are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edgehybrid.runtime.control.appraise import Appraised, appraise, punctual
+from edgehybrid.runtime.control.evolve import evolve
+from edgehybrid.runtime.control.goals import Goals
+from edgehybrid.runtime.control.hull import Hull, Mix, for_energy, for_worth, upper_hull
+from edgehybrid.runtime.control.options import Option
+from edgehybrid.runtime.control.slowdown import SHARE_TAU_S, Regime, Slowdown, at_level
+
+_RARE = 0.05  # regimes with a smaller share of the time do not count
+_MOST_REGIMES = 3
+_EQUAL = 1e-3  # of the span of quality: nobody has measured such a difference
+_CLEAR = 0.02  # shares nearer to one end than this are that end
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What is to be served.
+
+    Attributes:
+        goals: Of the mean, with what is owed.
+        most_j: Energy that an input may take, by battery, heat and goal; ``None`` when nothing limits it.
+        deadline_s: For each input; ``None`` without.
+        late_share: Share of the inputs that may be late.
+        late_worth: What a late answer is worth.
+        span: Quality between the worst and the best option of the bundle.
+        urgency: How much dearer (below 1) or cheaper a joule is for the inputs to come than for the mean.
+    """
+
+    goals: Goals
+    most_j: float | None
+    deadline_s: float | None
+    late_share: float
+    late_worth: float
+    span: float
+    urgency: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What was chosen, and what for.
+
+    Attributes:
+        mix: One or two options.
+        best: The best option without any limit of energy.
+        limit: ``"quality"``, ``"energy"`` or nothing: which goal made it less than the best.
+        hurried: Whether better options were left out because they would be late.
+    """
+
+    mix: Mix
+    best: Appraised
+    limit: str = ""
+    hurried: Appraised | None = None
+
+
+def choose(options: Sequence[Option], slow: Slowdown, cores: int, wanted: Wanted, scale: float) -> Choice:
+    """Choose among ``options`` with the slowdown as it is known.
+
+    Without goals the best option; with a limit of energy the best mix within it; with a goal of quality the mix of
+    least energy that reaches it, within the limit.
+    """
+    rows = _appraise(options, slow, cores, wanted, scale)
+    kept = punctual(rows, wanted.late_share)
+    hull = upper_hull(kept, wanted.span)
+    best = _first_of_equals(kept, hull[-1], wanted)
+    hurried = _hurried(rows, kept, best)
+    alone = Mix(low=best, high=best, share=0.0, price=0.0)
+    if wanted.goals.worth is None and (wanted.most_j is None or best.energy_j <= wanted.most_j):
+        return Choice(mix=alone, best=best, hurried=hurried)
+    hulls = [(1.0, hull), *_elsewhere(options, slow, cores, wanted, scale)]
+    mix, limit = alone, ""
+    if wanted.goals.worth is not None:
+        mix, limit = for_worth(hulls, wanted.goals.worth), "quality"
+    if wanted.most_j is not None and (limit == "" or mix.energy_j > wanted.most_j):
+        within = for_energy(hulls, wanted.most_j)
+        if limit == "" or within.energy_j < mix.energy_j:
+            mix, limit = within, "energy"
+    mix = _urgent(hull, mix, wanted.urgency)
+    return Choice(mix=_clear(mix), best=best, limit=limit if mix.worth < best.worth else "", hurried=hurried)
+
+
+def _appraise(options: Sequence[Option], slow: Slowdown, cores: int, wanted: Wanted, scale: float) -> list[Appraised]:
+    return appraise(options, slow, cores, deadline_s=wanted.deadline_s, late_worth=wanted.late_worth, watts_scale=scale)
+
+
+def _elsewhere(
+    options: Sequence[Option], slow: Slowdown, cores: int, wanted: Wanted, scale: float
+) -> list[tuple[float, Hull]]:
+    """Return the hulls of the other regimes, with their time over that of the present one."""
+    if not slow.regimes or (len(slow.regimes) == 1 and str(slow.regime) in slow.regimes):
+        return []
+    fade, here = math.exp(-slow.stayed_s / SHARE_TAU_S), slow.regimes.get(str(slow.regime))
+    here_s = (here.seen_s * fade if here else 0.0) + slow.stayed_s
+    others = sorted(
+        ((regime.seen_s * fade, key) for key, regime in slow.regimes.items() if key != str(slow.regime)), reverse=True
+    )
+    total = sum(seen_s for seen_s, _ in others) + here_s or 1.0
+    found = []
+    for seen_s, key in others[: _MOST_REGIMES - 1]:
+        if seen_s < _RARE * total or slow.regimes[key].visits == 0:
+            continue
+        there = _there(slow, int(key), slow.regimes[key])
+        rows = _appraise(options, there, cores, wanted, scale)
+        hull = upper_hull(punctual(rows, wanted.late_share), wanted.span)
+        found.append((seen_s / max(here_s, _RARE * total), hull))
+    return found
+
+
+def _first_of_equals(kept: Sequence[Appraised], top: Appraised, wanted: Wanted) -> Appraised:
+    """Return the first in the bundle's order of those as good as the best: what nothing limits need not save energy."""
+    least = top.worth - _EQUAL * wanted.span
+    equals = [one for one in kept if one.worth >= least]
+    return min(equals, key=lambda one: (one.option.rank, one.option.threads_index > 0, one.energy_j))
+
+
+def _there(slow: Slowdown, number: int, regime: Regime) -> Slowdown:
+    return evolve(at_level(slow, regime.log, regime.spread), others=float(number))
+
+
+def _urgent(hull: Hull, mix: Mix, urgency: float) -> Mix:
+    """Choose for inputs that matter more or less than usual: by the price of a joule, over or times their weight."""
+    if urgency == 1.0 or mix.price <= 0:
+        return mix
+    price = mix.price / urgency
+    chosen = max(hull, key=lambda one: one.worth - price * one.energy_j)
+    return Mix(low=chosen, high=chosen, share=0.0, price=mix.price, reached=mix.reached)
+
+
+def _hurried(rows: Sequence[Appraised], kept: Sequence[Appraised], best: Appraised) -> Appraised | None:
+    """Return the best option that would be late too often, if it is better than what is left."""
+    if len(rows) == len(kept):
+        return None
+    late, most = None, best.option.worth
+    for one in rows:
+        if one.option.worth > most:
+            late, most = one, one.option.worth
+    return late if all(one is not late for one in kept) else None
+
+
+def _clear(mix: Mix) -> Mix:
+    if mix.share < _CLEAR:
+        return evolve(mix, high=mix.low, share=0.0)
+    if mix.share > 1.0 - _CLEAR:
+        return evolve(mix, low=mix.high, share=0.0)
+    return mix
