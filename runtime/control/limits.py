@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from edgehybrid.profiles import BatteryPolicy, DeviceProfile, Policy, Thermal, ThermalPolicy
 from edgehybrid.runtime.control.evolve import evolve
@@ -39,6 +40,7 @@ def hold(last: int, asked: int, asked_when_worse: int) -> int:
     return min(max(last, asked), asked_when_worse)
 
 
+@lru_cache(maxsize=64)
 def steps(start: float, end: float, rungs: int) -> tuple[float, ...]:
     """Spread the thresholds between ``rungs`` points evenly from ``start`` to ``end``; a single one in the middle."""
     if rungs <= 2:
