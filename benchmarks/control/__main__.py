@@ -9,17 +9,23 @@ import argparse
 import json
 import math
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from benchmarks.control.foreign import foreign
 from benchmarks.control.missions import LASTING, LASTING_RUNS, ambient, battery, two_points
 from benchmarks.control.protocol import judge
-from benchmarks.control.table import Missions, markdown, summarize
+from benchmarks.control.table import markdown, summarize
 from benchmarks.control.thermal import prediction
 from benchmarks.control.works import works
 from benchmarks.machine import RESULTS
+from edgehybrid.points import OperatingPoint
 from edgehybrid.profiles import load_policy
 from edgehybrid.runtime.simulation import CONTROLLERS
+
+Points = Sequence[OperatingPoint]
+PARTS = ("settings", "two_points", "battery", "battery_many", "heat", "foreign")
 
 
 def plain(part: object) -> object:
@@ -35,46 +41,48 @@ def main() -> int:
     parser.add_argument("works", nargs="*", help="names; all by default")
     parser.add_argument("--controllers", default=",".join(CONTROLLERS), help="names with commas between")
     parser.add_argument("--policy", default="balanced")
+    parser.add_argument("--parts", default=",".join(PARTS), help="what to measure; the rest stays as it was")
     parser.add_argument("--name", default="control", help="of the result files")
     options = parser.parse_args()
-    started = time.perf_counter()
     names = tuple(dict.fromkeys([*options.controllers.split(","), "oracle-static", "oracle-blind", "oracle"]))
     policy = replace(load_policy(options.policy), reference=True)  # the others may choose it too
-    wanted = {name: points for name, points in works().items() if name in (options.works or works())}
-    found = Missions(mixes={}, batteries={}, lasting={}, heats={}, foreign={}, ahead=prediction())
-    protocol: dict[str, dict[str, dict[str, float | None]]] = {}
-    for name, points in wanted.items():
-        protocol[name] = summarize(judge(points, policy, names, lambda: None))
-        print(f"{name}: settings, {time.perf_counter() - started:.0f} s", flush=True)
-        found.mixes[name] = two_points(points, policy, names)
-        found.foreign[name] = foreign(points, policy)
-        found.batteries[name] = battery(points, policy, names, lambda: None)
-        if name in LASTING:
-            found.lasting[name] = battery(points, policy, ("edgehybrid", "oracle"), lambda: None, LASTING_RUNS)
-        print(f"{name}: battery, {time.perf_counter() - started:.0f} s", flush=True)
-        found.heats[name] = ambient(points, policy, names, lambda: None)
-        text = markdown(protocol, found, time.perf_counter() - started)
-        save(options.name, text, policy.name, protocol, found)
-    print(text)
+    measures: dict[str, Callable[[Points], object]] = {
+        "settings": lambda points: summarize(judge(points, policy, names, lambda: None)),
+        "two_points": lambda points: two_points(points, policy, names),
+        "battery": lambda points: battery(points, policy, names, lambda: None),
+        "battery_many": lambda points: battery(points, policy, ("edgehybrid", "oracle"), lambda: None, LASTING_RUNS),
+        "heat": lambda points: ambient(points, policy, names, lambda: None),
+        "foreign": lambda points: foreign(points, policy),
+    }
+    started = time.perf_counter()
+    for name in options.works or works():
+        for part in options.parts.split(","):
+            if part == "battery_many" and name not in LASTING:
+                continue
+            figures = measures[part](works()[name])
+            save(options.name, policy.name, name, part, figures)
+            print(f"{name}: {part}, {time.perf_counter() - started:.0f} s", flush=True)
     return 0
 
 
-def save(name: str, text: str, policy: str, protocol: object, found: Missions) -> None:
-    """Write page and document, after each work."""
+def save(file: str, policy: str, work: str, part: str, figures: object) -> None:
+    """Put one measurement in its place in the document, and write the page anew."""
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.md").write_text(text, encoding="utf-8")
-    document = {
-        "benchmark": "control",
-        "policy": policy,
-        "settings": protocol,
-        "two_points": found.mixes,
-        "battery": found.batteries,
-        "battery_many": found.lasting,
-        "heat": found.heats,
-        "foreign": found.foreign,
-        "prediction": found.ahead,
-    }
-    (RESULTS / f"{name}.json").write_text(json.dumps(plain(document), indent=2) + "\n", encoding="utf-8")
+    path = RESULTS / f"{file}.json"
+    found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    document = {"benchmark": "control", "policy": policy, **{name: found.get(name, {}) for name in PARTS}}
+    document["prediction"] = prediction()
+    document[part] = {**document[part], work: plain(figures)}
+    path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    page = markdown({name: known(document[name]) for name in (*PARTS, "prediction")})
+    path.with_suffix(".md").write_text(page, encoding="utf-8")
+
+
+def known(part: object) -> Any:
+    """Turn null back into what is not a number."""
+    if isinstance(part, dict):
+        return {key: known(value) for key, value in part.items()}
+    return math.nan if part is None else part
 
 
 if __name__ == "__main__":

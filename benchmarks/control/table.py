@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -63,35 +63,20 @@ def _distances(mine: Sequence[Judged], kept: Sequence[Judged]) -> dict[str, floa
     return {**found, "switches_per_10s": _mean(calm), "most_switches_per_10s": max(calm, default=None)}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Missions:
-    """The longer measurements, by work; ``ahead`` by source."""
-
-    mixes: dict[str, Figures]
-    batteries: dict[str, Figures]
-    lasting: dict[str, Figures]
-    heats: dict[str, Figures]
-    foreign: dict[str, Mapping[str, float]]
-    ahead: Mapping[str, Mapping[str, float]]
-
-
-def markdown(
-    protocol: Mapping[str, Mapping[str, Mapping[str, float | None]]], missions: Missions, seconds: float
-) -> str:
-    """Write the page."""
-    parts = [
+def markdown(parts: Mapping[str, Mapping[str, Any]]) -> str:
+    """Write the page of what has been measured: by part, by work."""
+    words = [
         "# The controller beside others, in simulation",
-        f"`python -m benchmarks.control`, {seconds:.0f} s. Work `family` is made: five points, each 1.65 times as "
+        "`python -m benchmarks.control`. Work `family` is made: five points, each 1.65 times as "
         "quick as the one before. `keyword_spotter` was measured; its points hardly differ in quality. Others have "
         "been tried on the board, ours has not: it starts from the bundle's figures alone.",
         _BOUND,
     ]
-    for work in protocol:
-        parts += [f"## {work}", *_protocol(protocol[work]), *_mixes(missions.mixes[work])]
-        parts += [*_battery(missions.batteries[work], missions.lasting.get(work)), *_heat(missions.heats[work])]
-        parts += _foreign(missions.foreign[work])
-    parts += _ahead(missions.ahead)
-    return "\n\n".join(parts) + "\n"
+    for work in dict.fromkeys(name for part in _BY_WORK for name in parts[part]):
+        words.append(f"## {work}")
+        for part, write in _BY_WORK.items():
+            words += write(parts[part][work]) if work in parts[part] else []
+    return "\n\n".join([*words, *_ahead(parts["prediction"])]) + "\n"
 
 
 def _protocol(figures: Mapping[str, Mapping[str, float | None]]) -> list[str]:
@@ -135,7 +120,7 @@ def _mixes(figures: Figures) -> list[str]:
     return ["### Two points for one goal", words, _table(("controller", "energy to LP", "goal missed"), rows)]
 
 
-def _battery(figures: Figures, lasting: Figures | None) -> list[str]:
+def _battery(figures: Figures) -> list[str]:
     draws = next(iter(figures.values()))["draws"]
     rows = [
         (
@@ -149,13 +134,6 @@ def _battery(figures: Figures, lasting: Figures | None) -> list[str]:
         )
         for name, f in figures.items()
     ]
-    many = lasting["edgehybrid"] if lasting else None
-    more = many and (
-        f"Ours in more draws: lasted in {_share(many['lasted'])} of {many['draws']:.0f}, lost {many['lost_pt']:.2f} "
-        f"points (worst {many['worst_lost_pt']:.2f}), left {many['left_pct']:.1f} %, which is "
-        f"{many['above_oracle_pct']:.1f} % of the capacity above the oracle "
-        f"(most {many['most_above_oracle_pct']:.1f} %)."
-    )
     words = (
         f"Three hours, gauge in steps of 2 %, model error 10 %, {draws:.0f} draws in which the oracle answers "
         "everything. lost: accuracy points below it, where it lasted; left: charge at the end; above: the oracle's "
@@ -165,7 +143,16 @@ def _battery(figures: Figures, lasting: Figures | None) -> list[str]:
         "### A battery that must last",
         words,
         _table(("controller", "lasted", "lost", "worst", "left", "above", "switches/10 s"), rows),
-        *([more] if more else []),
+    ]
+
+
+def _many(figures: Figures) -> list[str]:
+    many = figures["edgehybrid"]
+    return [
+        f"Ours in more draws: lasted in {_share(many['lasted'])} of {many['draws']:.0f}, lost {many['lost_pt']:.2f} "
+        f"points (worst {many['worst_lost_pt']:.2f}), left {many['left_pct']:.1f} %, which is "
+        f"{many['above_oracle_pct']:.1f} % of the capacity above the oracle "
+        f"(most {many['most_above_oracle_pct']:.1f} %)."
     ]
 
 
@@ -215,6 +202,16 @@ def _ahead(figures: Mapping[str, Mapping[str, float]]) -> list[str]:
     return ["## Temperature a minute ahead", words, _table(("source", "n", "rms", "still", "all"), rows)]
 
 
+_BY_WORK: Mapping[str, Callable[[Any], list[str]]] = {
+    "settings": _protocol,
+    "two_points": _mixes,
+    "battery": _battery,
+    "battery_many": _many,
+    "heat": _heat,
+    "foreign": _foreign,
+}
+
+
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * (len(head) - 1)]
     return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
@@ -225,7 +222,7 @@ def _mean(values: Sequence[float]) -> float | None:
 
 
 def _share(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f} %"
+    return "-" if value is None or value != value else f"{100 * value:.1f} %"
 
 
 def _points(value: float) -> str:
@@ -233,7 +230,7 @@ def _points(value: float) -> str:
 
 
 def _more(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:+.1f} %"
+    return "-" if value is None or value != value else f"{100 * value:+.1f} %"
 
 
 def _less_one(value: float | None) -> float | None:

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from benchmarks.control.protocol import ENVIRONMENTS, LARGEST_S, Judged, harmonic, scenario_of, settings, slowdown_of
-from benchmarks.control.table import Missions, markdown, summarize
+from benchmarks.control.table import markdown, summarize
 from benchmarks.control.works import works
 
 
@@ -51,15 +51,10 @@ def test_distances_are_over_the_settings_that_were_kept() -> None:
         for late, energy in ((True, 0.1), (False, 1.2))
     ]
     found = {"family": summarize(judged)}
-    missions = Missions(
-        mixes={"family": {}},
-        batteries={"family": {"alert": _BATTERY}},
-        lasting={"family": {"edgehybrid": _BATTERY}},
-        heats={"family": {}},
-        foreign={"family": _FOREIGN},
-        ahead={},
+    parts: dict[str, dict[str, object]] = dict.fromkeys(
+        ("two_points", "battery_many", "heat", "foreign", "prediction"), {}
     )
-    page = markdown(found, missions, 1.0)
+    page = markdown({**parts, "settings": found, "battery": {"family": {"alert": _BATTERY}}})
 
     assert 0.5 == found["family"]["alert"]["late"]
     assert 0.2 == pytest.approx(found["family"]["alert"]["energy_to_oracle"])
@@ -78,7 +73,6 @@ _BATTERY = {
     "above_oracle_pct": 1.0,
     "most_above_oracle_pct": 2.0,
 }
-_FOREIGN = dict.fromkeys(("cases", "regret", "median", "worst", "within_10_pct", "quality_missing"), 0.0)
 
 
 def test_harmonic_means() -> None:
