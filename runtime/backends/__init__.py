@@ -5,9 +5,11 @@ from edgehybrid.runtime.backends.onnx import OnnxBackend
 from edgehybrid.runtime.backends.protocol import Array, Backend, Bindable, Bound, LoadRequest, Session
 from edgehybrid.runtime.backends.registry import BACKENDS, make_backend
 from edgehybrid.runtime.backends.survey import BackendReport, survey_backends
+from edgehybrid.runtime.backends.tflite import SIGNATURE, TfliteBackend
 
 __all__ = [
     "BACKENDS",
+    "SIGNATURE",
     "Array",
     "Backend",
     "BackendReport",
@@ -16,6 +18,7 @@ __all__ = [
     "LoadRequest",
     "OnnxBackend",
     "Session",
+    "TfliteBackend",
     "check_feeds",
     "make_backend",
     "survey_backends",
