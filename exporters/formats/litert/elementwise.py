@@ -136,14 +136,14 @@ def activation(kind: int) -> Handler:
 
     def handle(writer: Writer, node: Node) -> None:
         x, out = node.inputs[0], node.outputs[0]
-        value = writer.value(x)
-        if writer.only_reader(x) and len(value.forms) == 1 and writer.dtype(x) == "float32":
-            ((order, tensor),) = value.forms.items()
-            maker = writer.flat.maker.get(tensor)
-            options = getattr(maker, "builtinOptions", None)
+        tensor = writer.only_here(x)
+        if tensor is not None and writer.dtype(x) == "float32":
+            options = getattr(writer.flat.maker.get(tensor), "builtinOptions", None)
             if type(options) in _FUSES and options.fusedActivationFunction == F.NONE:
                 options.fusedActivationFunction = kind
-                return writer.give(out, tensor, order)
+                for order in writer.value(x).forms:
+                    writer.give(out, tensor, order)
+                return None
         return unary(_ACTIVATIONS[kind])(writer, node)
 
     return handle

@@ -40,6 +40,7 @@ class Flat:
         self._names: set[str] = set()
         self.maker: dict[int, Any] = {}  # tensor to the operator that an activation could be fused into
         self.constants: set[int] = set()
+        self.used: set[int] = set()
 
     def tensor(self, name: str, shape: Sequence[int], dtype: str) -> int:
         """Add a tensor that is computed; return its number."""
@@ -74,6 +75,7 @@ class Flat:
             operator.builtinOptionsType = getattr(schema.BuiltinOptions, type(options).__name__.removesuffix("T"))
             operator.builtinOptions = options
         self.operators.append(operator)
+        self.used.update(inputs)
         for number in outputs:
             self.maker[number] = operator
         return operator

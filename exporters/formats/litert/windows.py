@@ -87,7 +87,10 @@ def give_nhwc(writer: Writer, name: str, tensor: int) -> None:
     shape = writer.shape(name)
     if len(shape) == 4:
         return writer.give(name, tensor, NHWC)
-    return writer.give(name, writer.reshape(tensor, (shape[0], shape[2], shape[1])), (0, 2, 1))
+    flat = writer.reshape(tensor, (shape[0], shape[2], shape[1]))
+    if flat != tensor and tensor in writer.flat.maker:
+        writer.flat.maker[flat] = writer.flat.maker[tensor]  # nobody else sees what lies between
+    return writer.give(name, flat, (0, 2, 1))
 
 
 def padded(writer: Writer, tensor: int, at: Window, *, lowest: bool = False) -> tuple[int, int]:

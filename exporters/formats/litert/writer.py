@@ -55,6 +55,7 @@ class Writer:
         self.flat, self.folded = Flat(), folded
         self.node: Node | None = None
         self.values: dict[str, Value] = {}
+        self.holders: dict[int, set[str]] = {}
         for name in folded.constants:
             array = narrowed(folded.values[name])
             self.values[name] = Value(array.shape, array.dtype.name, constant=array)
@@ -87,10 +88,16 @@ class Writer:
         """Say that ``tensor`` holds the value called ``name`` in ``order``."""
         value = self.values.setdefault(name, Value(self.shape(name), self.dtype(name)))
         value.forms[value.natural if order is None else order] = tensor
+        self.holders.setdefault(tensor, set()).add(name)
 
-    def only_reader(self, name: str) -> bool:
-        """Whether the value is read once, and by no output of the graph."""
-        return self.folded.readers.get(name, 0) == 1 and name not in self.folded.outputs
+    def only_here(self, name: str) -> int | None:
+        """The one tensor that holds a value which nobody but the present node reads, by whatever name; or ``None``."""
+        tensors = set(self.values[name].forms.values())
+        once = self.folded.readers.get(name, 0) == 1 and name not in self.folded.outputs
+        if not once or len(tensors) != 1:
+            return None
+        (tensor,) = tensors
+        return tensor if self.holders[tensor] == {name} and tensor not in self.flat.used else None
 
     # tensors
 
@@ -166,10 +173,7 @@ class Writer:
             return tensor
         options = schema.ReshapeOptionsT()
         options.newShape = [int(n) for n in shape]
-        made = self.op(B.RESHAPE, (tensor, self.const(list(shape), "int32")), shape, dtype, options, name)
-        if tensor in self.flat.maker and tensor not in self.flat.constants:
-            self.flat.maker[made] = self.flat.maker[tensor]
-        return made
+        return self.op(B.RESHAPE, (tensor, self.const(list(shape), "int32")), shape, dtype, options, name)
 
     def transpose(self, tensor: int, axes: Sequence[int], dtype: str = "float32", name: str = "") -> int:
         """Axes in another order."""
