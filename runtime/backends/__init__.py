@@ -6,10 +6,13 @@ from edgehybrid.runtime.backends.protocol import Array, Backend, Bindable, Bound
 from edgehybrid.runtime.backends.registry import BACKENDS, make_backend
 from edgehybrid.runtime.backends.survey import BackendReport, survey_backends
 from edgehybrid.runtime.backends.tflite import SIGNATURE, TfliteBackend
+from edgehybrid.runtime.backends.tflite_engine import LITERT, TFLITE_RUNTIME
 
 __all__ = [
     "BACKENDS",
+    "LITERT",
     "SIGNATURE",
+    "TFLITE_RUNTIME",
     "Array",
     "Backend",
     "BackendReport",

@@ -87,7 +87,7 @@ def _close(writer: Writer, name: str, inputs: Mapping[str, int]) -> int:
     wanted = writer.folded.values[name].dtype.name
     if wanted != writer.dtype(name):
         return writer.op(B.CAST, (tensor,), writer.shape(name), wanted, schema.CastOptionsT(), name)
-    shared = tensor in inputs.values() or tensor in writer.flat.constants
+    shared = tensor in inputs.values() or tensor in writer.flat.arrays
     if shared or sum(writer.values[other].forms.get(writer.values[other].natural) == tensor
                      for other in writer.folded.outputs if other in writer.values) > 1:
         options = schema.ReshapeOptionsT()

@@ -39,7 +39,7 @@ class Flat:
         self._constants: dict[tuple[str, tuple[int, ...], bytes], int] = {}
         self._names: set[str] = set()
         self.maker: dict[int, Any] = {}  # tensor to the operator that an activation could be fused into
-        self.constants: set[int] = set()
+        self.arrays: dict[int, Array] = {}  # what the constants hold
         self.used: set[int] = set()
 
     def tensor(self, name: str, shape: Sequence[int], dtype: str) -> int:
@@ -63,7 +63,7 @@ class Flat:
             self._buffers.append(buffer)
             self.tensors[number].buffer = len(self._buffers) - 1
             self._constants[key] = number
-            self.constants.add(number)
+            self.arrays[number] = array
         return self._constants[key]
 
     def add(self, code: int, inputs: Sequence[int], outputs: Sequence[int], options: Any = None) -> Any:
@@ -81,7 +81,8 @@ class Flat:
         return operator
 
     def finish(self, inputs: Mapping[str, int], outputs: Mapping[str, int]) -> bytes:
-        """Close the graph: one signature with these names."""
+        """Close the graph: one signature with these names; what nobody reads is left out."""
+        inputs, outputs = self._prune(inputs, outputs)
         subgraph = schema.SubGraphT()
         subgraph.name = "main"
         subgraph.tensors, subgraph.operators = self.tensors, self.operators
@@ -94,6 +95,24 @@ class Flat:
         model.operatorCodes = [operator_code(code, 1) for code in self._codes]
         model.subgraphs, model.buffers, model.signatureDefs = [subgraph], self._buffers, [signature]
         return to_bytes(model)
+
+    def _prune(self, inputs: Mapping[str, int], outputs: Mapping[str, int]) -> tuple[dict[str, int], dict[str, int]]:
+        """Drop operators and tensors that no output needs; number the tensors anew."""
+        needed, kept = set(outputs.values()), []
+        for operator in reversed(self.operators):
+            if needed & set(operator.outputs):
+                needed |= set(operator.inputs)
+                kept.append(operator)
+        self.operators = kept[::-1]
+        held = sorted(({*inputs.values(), *needed} | {n for o in kept for n in o.outputs}) - {-1})
+        number = {old: new for new, old in enumerate(held)} | {-1: -1}
+        self.tensors = [self.tensors[old] for old in held]
+        for operator in kept:
+            operator.inputs = [number[n] for n in operator.inputs]
+            operator.outputs = [number[n] for n in operator.outputs]
+        sides = ({name: number[tensor] for name, tensor in side.items()} for side in (inputs, outputs))
+        first, second = sides
+        return first, second
 
     def _free(self, name: str) -> str:
         candidate, number = name, 1
@@ -112,8 +131,13 @@ def to_bytes(model: Any) -> bytes:
 
 
 def read_model(content: bytes) -> Any:
-    """Read a file into the schema's object API."""
-    return schema.ModelT.InitFromPackedBuf(content, 0)
+    """Read a file into the schema's object API; weights that lie behind the flatbuffer come into it."""
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    for buffer in model.buffers:
+        if buffer.offset > 1:
+            buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
+            buffer.offset = buffer.size = 0
+    return model
 
 
 def operator_code(code: int, version: int) -> Any:

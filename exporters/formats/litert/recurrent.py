@@ -53,8 +53,12 @@ class Cell:
         return self.writer.op(code, operands, self.writer.shape_of(operands[0]), options=arithmetic_options(code))
 
     def times(self, h: int, weights: Array, bias: Array | None = None) -> int:
-        """The state's product with its weights."""
-        return fully_connected(self.writer, h, weights, bias)
+        """The state's product with its weights; known beforehand where the state is: in the first step."""
+        known = self.writer.flat.arrays.get(h)
+        if known is None:
+            return fully_connected(self.writer, h, weights, bias)
+        product = known @ weights.T
+        return self.writer.const((product if bias is None else product + bias).astype(np.float32), name="first")
 
 
 Step = Callable[[Cell, Direction, Sequence[int], int, "int | None"], "tuple[int, int | None]"]

@@ -21,6 +21,8 @@ from edgehybrid.exporters.formats.litert.reductions import reduced
 from edgehybrid.exporters.formats.litert.writer import B, Writer
 
 MOST_DEPTH = 24
+SCOPE = "trees:"
+"""Tensors of trees are called so, because they stay in float: another feature, rounded, would take another branch."""
 
 _DOWN = np.float32(-np.inf)
 
@@ -123,6 +125,14 @@ def _depth(node: Node, yes: NDArray[Any], no: NDArray[Any], roots: NDArray[Any])
 
 def tree_regressor(writer: Writer, node: Node) -> None:
     """One row walks down all trees; further rows do it one after the other."""
+    writer.scope = SCOPE
+    try:
+        _write(writer, node)
+    finally:
+        writer.scope = ""
+
+
+def _write(writer: Writer, node: Node) -> None:
     x, out = node.inputs[0], node.outputs[0]
     shape = writer.shape(x)
     if writer.dtype(x) != "float32" or len(shape) != 2 or shape[0] != 1:

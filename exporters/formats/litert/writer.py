@@ -54,6 +54,7 @@ class Writer:
     def __init__(self, folded: Folded) -> None:
         self.flat, self.folded = Flat(), folded
         self.node: Node | None = None
+        self.scope = ""  # before the names of tensors: what a recipe of quantization knows a region by
         self.values: dict[str, Value] = {}
         self.holders: dict[int, set[str]] = {}
         for name in folded.constants:
@@ -161,7 +162,8 @@ class Writer:
     @property
     def label(self) -> str:
         """What tensors of the present node are called: its first output, so that both files speak of the same."""
-        return "value" if self.node is None else self.node.outputs[0] or self.node.name
+        name = "value" if self.node is None else self.node.outputs[0] or self.node.name
+        return f"{self.scope}{name}"
 
     def shape_of(self, tensor: int) -> tuple[int, ...]:
         """Shape of a tensor."""
