@@ -58,6 +58,11 @@ class TfliteBackend:
         return TfliteSession(open_interpreter, interpreter, inputs, outputs, request)
 
 
+def is_tflite(content: bytes) -> bool:
+    """Tell whether ``content`` is a TFLite file."""
+    return content[4:8] == b"TFL3"
+
+
 def _slots(interpreter: Any) -> tuple[tuple[Slot, ...], tuple[Slot, ...]]:
     """Inputs and outputs by the names of the signature, or of the tensors in a file without signatures."""
     signatures = interpreter.get_signature_list()
@@ -78,4 +83,3 @@ def _slot(name: str, detail: Any) -> Slot:
 
 def _clean(error: BaseException) -> str:
     return " ".join(str(error).split())[:300] or type(error).__name__
-

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
-import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
-from edgehybrid.exporters.formats.litert import convolution, elementwise, products, recurrent, reductions, shaping, trees
+from edgehybrid.exporters.formats.litert import (
+    convolution,
+    elementwise,
+    products,
+    recurrent,
+    reductions,
+    shaping,
+    trees,
+)
 from edgehybrid.exporters.formats.litert.elementwise import Handler
 from edgehybrid.exporters.formats.litert.flat import Flat
 from edgehybrid.exporters.formats.litert.fold import Folded, Node, fold
@@ -16,7 +24,7 @@ from edgehybrid.exporters.formats.litert.versions import stamp
 from edgehybrid.exporters.formats.litert.writer import B, Value, Writer
 from edgehybrid.exporters.model import MICROSOFT, Graph
 
-Array = NDArray[np.generic]
+Array = NDArray[Any]
 
 HANDLERS: Mapping[str, Handler] = {
     **convolution.HANDLERS,
@@ -88,8 +96,15 @@ def _close(writer: Writer, name: str, inputs: Mapping[str, int]) -> int:
     if wanted != writer.dtype(name):
         return writer.op(B.CAST, (tensor,), writer.shape(name), wanted, schema.CastOptionsT(), name)
     shared = tensor in inputs.values() or tensor in writer.flat.arrays
-    if shared or sum(writer.values[other].forms.get(writer.values[other].natural) == tensor
-                     for other in writer.folded.outputs if other in writer.values) > 1:
+    if (
+        shared
+        or sum(
+            writer.values[other].forms.get(writer.values[other].natural) == tensor
+            for other in writer.folded.outputs
+            if other in writer.values
+        )
+        > 1
+    ):
         options = schema.ReshapeOptionsT()
         options.newShape = list(writer.shape(name))
         operands = (tensor, writer.const(list(writer.shape(name)), "int32"))

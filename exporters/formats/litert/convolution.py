@@ -15,7 +15,7 @@ from edgehybrid.exporters.formats.litert.shaping import cut
 from edgehybrid.exporters.formats.litert.windows import NHWC, Window, give_nhwc, padded, read_nhwc, window
 from edgehybrid.exporters.formats.litert.writer import B, Writer
 
-Array = NDArray[np.generic]
+Array = NDArray[Any]
 
 
 def _weights(writer: Writer, node: Node) -> tuple[Array, int]:
@@ -143,7 +143,8 @@ def _factor(at: Window, size: tuple[int, ...], shape: tuple[int, ...]) -> NDArra
         begins = np.arange(out) * s - first
         counts.append(np.minimum(begins + k, n) - np.maximum(begins, 0))
     inside = counts[0][:, None] * counts[1][None, :]
-    return (at.kernel[0] * at.kernel[1] / inside).astype(np.float32)[None, :, :, None]
+    factor: NDArray[np.float32] = (at.kernel[0] * at.kernel[1] / inside).astype(np.float32)
+    return factor[None, :, :, None]
 
 
 def resize(writer: Writer, node: Node) -> None:

@@ -138,7 +138,7 @@ def activation(kind: int) -> Handler:
         x, out = node.inputs[0], node.outputs[0]
         tensor = writer.only_here(x)
         if tensor is not None and writer.dtype(x) == "float32":
-            options = getattr(writer.flat.maker.get(tensor), "builtinOptions", None)
+            options: Any = getattr(writer.flat.maker.get(tensor), "builtinOptions", None)
             if type(options) in _FUSES and options.fusedActivationFunction == F.NONE:
                 options.fusedActivationFunction = kind
                 for order in writer.value(x).forms:
@@ -165,9 +165,7 @@ def clip(writer: Writer, node: Node) -> None:
     for code, bound in ((B.MAXIMUM, bounds[0]), (B.MINIMUM, bounds[1])):
         if bound is not None:
             options = schema.MaximumMinimumOptionsT()
-            tensor = writer.op(
-                code, (tensor, writer.const(bound, dtype)), writer.shape_of(tensor), dtype, options
-            )
+            tensor = writer.op(code, (tensor, writer.const(bound, dtype)), writer.shape_of(tensor), dtype, options)
     return writer.give(node.outputs[0], tensor, order)
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edgehybrid.errors import ModelError
 from edgehybrid.runtime.backends import SIGNATURE
 
-Array = NDArray[np.generic]
+Array = NDArray[Any]
 
 IDENTIFIER = b"TFL3"
 _TYPES: Mapping[str, int] = {

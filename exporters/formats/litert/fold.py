@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 import onnxruntime as ort
 from numpy.typing import NDArray
@@ -18,7 +17,7 @@ from edgehybrid.errors import ModelError
 from edgehybrid.exporters.model import ORT_ERRORS, Graph, trace
 from edgehybrid.exporters.rewrites import Probes, rewrite
 
-Array = NDArray[np.generic]
+Array = NDArray[Any]
 
 _REWRITES = ("fuse-gelu",)  # what has an operator of its own in TFLite
 _MAX_ERROR = 300

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from edgehybrid.errors import EdgeHybridError, ModelError
 from edgehybrid.exporters.measure import largest_difference, sqnr_db
 from edgehybrid.runtime.backends import LoadRequest, Session, TfliteBackend
 
-Array = NDArray[np.generic]
+Array = NDArray[Any]
 Feeds = Mapping[str, Array]
 
 FLOAT_PARITY = 1e-4
@@ -33,7 +33,9 @@ class Parity:
     sqnr_db: float
 
 
-def measure_parity(session: Session, reference: Callable[[Feeds], Mapping[str, Array]], rows: Sequence[Feeds]) -> Parity:
+def measure_parity(
+    session: Session, reference: Callable[[Feeds], Mapping[str, Array]], rows: Sequence[Feeds]
+) -> Parity:
     """Run both on every input."""
     worst, noise = 0.0, []
     for feeds in rows:
@@ -49,16 +51,14 @@ def measure_parity(session: Session, reference: Callable[[Feeds], Mapping[str, A
 
 
 def require_parity(
-    file: Path,
     request: LoadRequest,
     reference: Callable[[Feeds], Mapping[str, Array]],
     rows: Sequence[Feeds],
     least_db: float | None = None,
 ) -> Parity:
-    """Load ``file`` as the device will, and refuse it unless it computes what the float model computes.
+    """Load a file as the device will, and refuse it unless it computes what the float model computes.
 
     Args:
-        file: TFLite file.
         request: How the bundle will have it loaded.
         reference: The float model.
         rows: Inputs; also of several rows, where the model takes them.
@@ -68,7 +68,9 @@ def require_parity(
         ModelError: It does not load, or computes something else.
     """
     if not rows:
-        raise ModelError(f"TFLite: there is no input to check {file.stem} with.", "Give calibration data.")
+        raise ModelError(
+            f"TFLite: there is no input to check {request.model_file.stem} with.", "Give calibration data."
+        )
     try:
         found = measure_parity(TfliteBackend().load(request), reference, rows)
     except EdgeHybridError as error:

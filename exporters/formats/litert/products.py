@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
@@ -13,7 +14,7 @@ from edgehybrid.exporters.formats.litert.elementwise import Handler
 from edgehybrid.exporters.formats.litert.fold import Node
 from edgehybrid.exporters.formats.litert.writer import B, Order, Writer
 
-Array = NDArray[np.generic]
+Array = NDArray[Any]
 NO_TENSOR = -1
 
 
@@ -97,7 +98,9 @@ def _with_vector(writer: Writer, node: Node) -> None:
     if len(writer.shape(b)) == 1:
         right = writer.reshape(right, (*writer.shape(b), 1))
     rank = max(len(writer.shape_of(left)), len(writer.shape_of(right)))
-    left, right = (writer.reshape(t, (1,) * (rank - len(writer.shape_of(t))) + writer.shape_of(t)) for t in (left, right))
+    left, right = (
+        writer.reshape(t, (1,) * (rank - len(writer.shape_of(t))) + writer.shape_of(t)) for t in (left, right)
+    )
     writer.give(out, writer.reshape(batch_matmul(writer, left, right), writer.shape(out)))
 
 
@@ -135,8 +138,11 @@ def einsum(writer: Writer, node: Node) -> None:
     batch = [i for i in result if i in a and i in b]
     summed = [i for i in a if i in b and i not in result]
     free = [i for i in a if i not in b], [i for i in b if i not in a]
-    lengths = {i: n for side, name in zip(sides, node.inputs, strict=True)
-               for i, n in zip(side, writer.shape(name), strict=True)}
+    lengths = {
+        i: n
+        for side, name in zip(sides, node.inputs, strict=True)
+        for i, n in zip(side, writer.shape(name), strict=True)
+    }
 
     def many(indices: Sequence[str]) -> int:
         return math.prod(lengths[i] for i in indices)

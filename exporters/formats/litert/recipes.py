@@ -5,11 +5,10 @@ from __future__ import annotations
 import contextlib
 import io
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from edgehybrid.errors import ModelError
@@ -18,7 +17,7 @@ from edgehybrid.exporters.formats.litert.trees import SCOPE
 from edgehybrid.exporters.formats.litert.versions import stamp
 from edgehybrid.runtime.backends import LITERT, SIGNATURE, TFLITE_RUNTIME
 
-Array = NDArray[np.generic]
+Array = NDArray[Any]
 Feeds = Mapping[str, Array]
 
 LEAST_LITERT = "2.1.6"
@@ -27,6 +26,7 @@ ANY_RUNTIME: Mapping[str, str] = {LITERT: LEAST_LITERT, TFLITE_RUNTIME: "2.14.0"
 ONLY_LITERT: Mapping[str, str] = {LITERT: LEAST_LITERT}
 
 _CALIBRATION_ROWS = 24
+_FLOAT_IN_W8A8 = ("MEAN", "SUM", "RSQRT", "SQUARED_DIFFERENCE", "SOFTMAX", "BATCH_MATMUL", "GELU", "DIV")
 _FAILURES = (ValueError, RuntimeError, TypeError, KeyError, IndexError, AttributeError, NotImplementedError)
 """What the quantizer raises for graphs that it cannot serve; it has no error of its own."""
 
@@ -37,6 +37,7 @@ class Recipe:
 
     Attributes:
         scheme: What the components are then in.
+        convolution: What convolutions are in, where that is something else.
         entries: Writes the recipe into a ``RecipeManager``, in order; later entries count more.
         calibrated: Whether it needs data.
         needs: Package to least version that runs such a file right.
@@ -45,6 +46,7 @@ class Recipe:
 
     scheme: str
     entries: Callable[[Any, Any], None]
+    convolution: str | None = None
     calibrated: bool = False
     needs: Mapping[str, str]
     least_db: float
@@ -67,7 +69,7 @@ def _w8(manager: Any, names: Any) -> None:
 
 
 def _w8_dyn(manager: Any, names: Any) -> None:
-    """Dense layers with one scale: tflite-runtime computes scales per channel there as noise. Convolutions need them."""
+    """Dense layers with one scale: with one per channel tflite-runtime gives noise. Convolutions need theirs."""
     _dynamic(manager, 8, (names.FULLY_CONNECTED,), "TENSORWISE")
     _dynamic(manager, 8, (names.CONV_2D, names.DEPTHWISE_CONV_2D), "CHANNELWISE")
 
@@ -82,12 +84,28 @@ def _w4_dyn(manager: Any, names: Any) -> None:
     _dynamic(manager, 8, (names.CONV_2D, names.DEPTHWISE_CONV_2D), "CHANNELWISE")
 
 
+def _w8a8_all(manager: Any, names: Any) -> None:
+    manager.add_static_config(regex=".*", operation_name=names.ALL_SUPPORTED, activation_num_bits=8, weight_num_bits=8)
+    _float(manager, (names.INPUT, names.OUTPUT))  # floats outside: both back ends are fed the same arrays
+
+
 def _w8a8(manager: Any, names: Any) -> None:
-    manager.add_static_config(
-        regex=".*", operation_name=names.ALL_SUPPORTED, activation_num_bits=8, weight_num_bits=8
-    )
-    for border in (names.INPUT, names.OUTPUT):  # floats outside: both back ends are fed the same arrays
-        manager.add_quantization_config(".*", border, algorithm_key=_algorithms().NO_QUANTIZE)
+    """Norms, softmax and products of two activations stay in float: in int8 they have slow kernels, or lose most."""
+    _w8a8_all(manager, names)
+    _float(manager, [names(name) for name in _FLOAT_IN_W8A8])
+
+
+def _conv_w8a8(manager: Any, names: Any) -> None:
+    """Convolutions wholly in integers, the products of the recurrent and dense layers with dynamic scales."""
+    _w8_dyn(manager, names)
+    for operation in (names.CONV_2D, names.DEPTHWISE_CONV_2D):
+        manager.add_static_config(regex=".*", operation_name=operation, activation_num_bits=8, weight_num_bits=8)
+    _float(manager, (names.INPUT, names.OUTPUT))
+
+
+def _float(manager: Any, operations: Sequence[Any]) -> None:
+    for operation in operations:
+        manager.add_quantization_config(".*", operation, algorithm_key=_algorithms().NO_QUANTIZE)
 
 
 def _dynamic(manager: Any, bits: int, operations: Sequence[Any], granularity: str) -> None:
@@ -110,23 +128,54 @@ RECIPES: Mapping[str, Recipe] = {
     "w8": Recipe(scheme="w8", entries=_w8, needs=ANY_RUNTIME, least_db=15.0),
     "w8-dyn": Recipe(scheme="w8-dyn", entries=_w8_dyn, needs=ANY_RUNTIME, least_db=10.0),
     "w8-dyn-channels": Recipe(scheme="w8-dyn", entries=_w8_dyn_channels, needs=ONLY_LITERT, least_db=10.0),
+    "conv-w8a8+w8-dyn": Recipe(
+        scheme="w8-dyn", convolution="w8a8", entries=_conv_w8a8, calibrated=True, needs=ANY_RUNTIME, least_db=10.0
+    ),
     "w8a8": Recipe(scheme="w8a8", entries=_w8a8, calibrated=True, needs=ANY_RUNTIME, least_db=10.0),
-    "w4-dyn": Recipe(scheme="w4-dyn", entries=_w4_dyn, needs=ONLY_LITERT, least_db=6.0),
+    "w8a8-all": Recipe(scheme="w8a8", entries=_w8a8_all, calibrated=True, needs=ANY_RUNTIME, least_db=10.0),
+    "w4-dyn": Recipe(scheme="w4-dyn", convolution="w8-dyn", entries=_w4_dyn, needs=ONLY_LITERT, least_db=6.0),
 }
 """Every quantized form by name."""
 
 
-def quantize(content: bytes, recipe: Recipe, calibration: Iterable[Feeds]) -> bytes:
+def calibrate(content: bytes, rows: Iterable[Feeds]) -> Any:
+    """See the ranges of all tensors of a float file; every recipe that needs them takes them from here.
+
+    Args:
+        content: Float file.
+        rows: Inputs of the shapes of the file; at most 24 are used.
+
+    Raises:
+        ModelError: The quantizer cannot run the file.
+    """
+    seen = [dict(feeds) for feeds, _ in zip(rows, range(_CALIBRATION_ROWS), strict=False)]
+    with _translated("calibration"):
+        return _quantizer(content, RECIPES["w8a8-all"]).calibrate({SIGNATURE: seen}, num_threads=1)
+
+
+def quantize(content: bytes, recipe: Recipe, ranges: Any = None) -> bytes:
     """Quantize a float file.
 
     Args:
         content: Float file.
         recipe: How.
-        calibration: Inputs of the shapes of the file; at most 24 are used.
+        ranges: What ``calibrate`` gave, if the recipe needs that.
 
     Raises:
         ModelError: The quantizer refuses the graph, or leaves it as it is.
     """
+    with _translated(recipe.scheme):
+        work = _quantizer(content, recipe)
+        found = work.quantize(
+            ranges if recipe.calibrated else None, enable_progress_bar=False, enable_progress_report=False
+        )
+        made = found.quantized_model
+    if made is None or not _narrowed(bytes(made)):
+        raise ModelError(f"TFLite {recipe.scheme}: no weights could be made smaller.", "Use the float file.")
+    return stamp(bytes(made))
+
+
+def _quantizer(content: bytes, recipe: Recipe) -> Any:
     from ai_edge_quantizer import qtyping, quantizer, recipe_manager
 
     manager = recipe_manager.RecipeManager()
@@ -134,23 +183,18 @@ def quantize(content: bytes, recipe: Recipe, calibration: Iterable[Feeds]) -> by
     manager.add_quantization_config(
         SCOPE, qtyping.TFLOperationName.ALL_SUPPORTED, algorithm_key=_algorithms().NO_QUANTIZE
     )
+    return quantizer.Quantizer(bytearray(content), manager.get_quantization_recipe())
+
+
+@contextlib.contextmanager
+def _translated(what: str) -> Iterator[None]:
+    """Its bars and advice are kept quiet, its failures become ours."""
     try:
-        with contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings(action="ignore"):  # bars, and advice
-            made = _run(quantizer.Quantizer(bytearray(content), manager.get_quantization_recipe()), recipe, calibration)
+        with contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings(action="ignore"):
+            yield
     except _FAILURES as error:
         text = " ".join(str(error).split())[:200]
-        raise ModelError(f"TFLite {recipe.scheme}: the quantizer refuses the graph: {text}.", "Use another.") from error
-    if made is None or not _narrowed(bytes(made)):
-        raise ModelError(f"TFLite {recipe.scheme}: no weights could be made smaller.", "Use the float file.")
-    return stamp(bytes(made))
-
-
-def _run(work: Any, recipe: Recipe, calibration: Iterable[Feeds]) -> Any:
-    ranges = None
-    if recipe.calibrated:
-        rows = [dict(feeds) for feeds, _ in zip(calibration, range(_CALIBRATION_ROWS), strict=False)]
-        ranges = work.calibrate({SIGNATURE: rows}, num_threads=1)
-    return work.quantize(ranges, enable_progress_bar=False, enable_progress_report=False).quantized_model
+        raise ModelError(f"TFLite {what}: the quantizer refuses the graph: {text}.", "Use another form.") from error
 
 
 def _narrowed(content: bytes) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
@@ -19,7 +20,7 @@ from edgehybrid.exporters.formats.litert.products import fully_connected
 from edgehybrid.exporters.formats.litert.shaping import split_even
 from edgehybrid.exporters.formats.litert.writer import B, Writer
 
-Array = NDArray[np.generic]
+Array = NDArray[Any]
 
 MOST_STEPS = 512
 """Longer sequences would give files of tens of thousands of operators; ONNX Runtime's own layer is faster there."""
@@ -30,7 +31,7 @@ _USUAL = {"RNN": ["Tanh"], "GRU": ["Sigmoid", "Tanh"], "LSTM": ["Sigmoid", "Tanh
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Direction:
-    """One direction: weights ``(gates·hidden, inputs or hidden)``, biases ``(gates·hidden,)``, states ``(rows, hidden)``."""
+    """Weights ``(gates·hidden, inputs or hidden)``, biases ``(gates·hidden,)``, states ``(rows, hidden)``."""
 
     w: Array
     r: Array
@@ -108,7 +109,7 @@ def _input_parts(node: Node, at: Direction) -> list[tuple[Array, Array]]:
 def recurrent(writer: Writer, node: Node) -> None:
     """Unroll a layer."""
     _require_plain(writer, node)
-    steps, rows, features = writer.shape(node.inputs[0])
+    steps, rows, _features = writer.shape(node.inputs[0])
     x = writer.read(node.inputs[0])
     cell = Cell(writer, node)
     sequences, finals, cells = [], [], []
@@ -130,7 +131,7 @@ def recurrent(writer: Writer, node: Node) -> None:
 
 
 def _require_plain(writer: Writer, node: Node) -> None:
-    steps, rows, _ = writer.shape(node.inputs[0])
+    steps = writer.shape(node.inputs[0])[0]
     if steps > MOST_STEPS:
         raise node.refuse(f"{steps} steps; at most {MOST_STEPS} are unrolled")
     lengths = writer.constant(node.input(4)) if node.input(4) else None

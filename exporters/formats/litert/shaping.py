@@ -51,9 +51,7 @@ def unsqueeze(writer: Writer, node: Node) -> None:
     for axis in new:
         place = order.index(axis + 1) if axis + 1 in order else len(order)
         order.insert(place, axis)
-    tensor = writer.reshape(
-        writer.read(x, writer.held(x)), [shape[axis] for axis in order], writer.dtype(out)
-    )
+    tensor = writer.reshape(writer.read(x, writer.held(x)), [shape[axis] for axis in order], writer.dtype(out))
     writer.give(out, tensor, tuple(order))
 
 
@@ -258,8 +256,10 @@ def top_k(writer: Writer, node: Node) -> None:
     if count is None or not last or not node.attributes.get("largest", 1):
         raise node.refuse("only the largest along the last axis")
     shape = (*writer.shape(x)[:-1], count[0])
-    values, places = (writer.flat.tensor(name, shape, dtype) for name, dtype in
-                      ((f"{writer.label};values", writer.dtype(x)), (f"{writer.label};places", "int32")))
+    values, places = (
+        writer.flat.tensor(name, shape, dtype)
+        for name, dtype in ((f"{writer.label};values", writer.dtype(x)), (f"{writer.label};places", "int32"))
+    )
     operands = (writer.read(x), writer.const(count[0], "int32"))
     writer.flat.add(B.TOPK_V2, operands, (values, places), schema.TopKV2OptionsT())
     for name, tensor in zip(node.outputs, (values, places), strict=False):

@@ -1,4 +1,4 @@
-"""Tree ensembles as tensors: every tree walks one branch at a time, all trees at once, in the float comparisons of ONNX.
+"""Tree ensembles as tensors: all trees walk at once, one branch at a time, in the float comparisons of ONNX.
 
 ``place`` holds the node at which each tree is. A step looks up that node's feature and threshold, compares, and moves
 on; a leaf leads to itself. What comes out are the leaves that ONNX Runtime reaches, bit by bit of the comparison; only
@@ -88,7 +88,10 @@ def read_forest(node: Node, features: int) -> Forest:
 
 def _require_plain(node: Node) -> None:
     had = node.attributes
-    if had.get("post_transform", b"NONE") != b"NONE" or had.get("aggregate_function", b"SUM") not in (b"SUM", b"AVERAGE"):
+    if had.get("post_transform", b"NONE") != b"NONE" or had.get("aggregate_function", b"SUM") not in (
+        b"SUM",
+        b"AVERAGE",
+    ):
         raise node.refuse("its sums are transformed, or are no sums")
     if any(had.get("nodes_missing_value_tracks_true", ())):
         raise node.refuse("missing values take a side of their own")
@@ -160,8 +163,12 @@ def _walk(writer: Writer, forest: Forest, table: int) -> int:
     count = (len(forest.roots),)
     held = {
         name: writer.const(array, name=f"{writer.label};{name}")
-        for name, array in (("feature", forest.feature), ("threshold", forest.threshold),
-                            ("yes", forest.yes), ("no", forest.no))
+        for name, array in (
+            ("feature", forest.feature),
+            ("threshold", forest.threshold),
+            ("yes", forest.yes),
+            ("no", forest.no),
+        )
     }
     place = writer.const(forest.roots, name=f"{writer.label};roots")
     for _ in range(forest.depth):

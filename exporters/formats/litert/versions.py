@@ -40,7 +40,7 @@ class _Seen:
     @property
     def is_int8(self) -> bool:
         """Whether it takes int8 and gives it."""
-        return self.type(0) == T.INT8
+        return bool(self.type(0) == T.INT8)
 
     @property
     def is_hybrid(self) -> bool:

@@ -1,8 +1,8 @@
 """What a handler writes with: values in whichever order of axes they exist, and operators.
 
-Layouts are lazy. A value is a set of tensors, each under the order of axes that it holds: ``(0, 2, 3, 1)`` is NHWC of an
-ONNX value in NCHW. A transposition in ONNX only renames; TRANSPOSE is written when somebody asks for an order that does
-not exist yet, RESHAPE when only axes of length one move.
+Layouts are lazy. A value is a set of tensors, each under the order of axes that it holds: ``(0, 2, 3, 1)`` is NHWC of
+an ONNX value in NCHW. A transposition in ONNX only renames; TRANSPOSE is written when somebody asks for an order that
+does not exist yet, RESHAPE when only axes of length one move.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from edgehybrid.exporters.formats.litert.flat import Flat
 from edgehybrid.exporters.formats.litert.fold import Folded, Node
 
-Array = NDArray[np.generic]
+Array = NDArray[Any]
 Order = tuple[int, ...]
 B = schema.BuiltinOperator
 
@@ -133,7 +133,9 @@ class Writer:
         """Whether two orders differ only in axes of length one. Axes are compared, not lengths: equal ones differ."""
         return [axis for axis in one if shape[axis] != 1] == [axis for axis in other if shape[axis] != 1]
 
-    def const(self, array: Array | Sequence[Any] | float, dtype: str | None = None, name: str = "const") -> int:
+    def const(
+        self, array: Array | np.generic | Sequence[Any] | float, dtype: str | None = None, name: str = "const"
+    ) -> int:
         """A constant."""
         return self.flat.constant(narrowed(np.asarray(array, dtype)), name)
 
