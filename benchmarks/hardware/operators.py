@@ -252,7 +252,11 @@ def _windows() -> dict[str, Case]:
         ),
         "average-pool-1d": case("AveragePool", WAVE, kernel_shape=[2], strides=[2]),
         "resize-linear": case(
-            "Resize", IMAGE, weights=(None, floats(1, 1, 2, 3)), mode="linear", coordinate_transformation_mode="half_pixel"
+            "Resize",
+            IMAGE,
+            weights=(None, floats(1, 1, 2, 3)),
+            mode="linear",
+            coordinate_transformation_mode="half_pixel",
         ),
         "resize-nearest": case(
             "Resize",

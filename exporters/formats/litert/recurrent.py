@@ -25,6 +25,9 @@ Array = NDArray[Any]
 MOST_STEPS = 512
 """Longer sequences would give files of tens of thousands of operators; ONNX Runtime's own layer is faster there."""
 
+MOST_JOINT = 160
+"""Widest state whose two directions run in the same operators: in wider ones the zeros cost more than the operators."""
+
 _GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
 _USUAL = {"RNN": ["Tanh"], "GRU": ["Sigmoid", "Tanh"], "LSTM": ["Sigmoid", "Tanh", "Tanh"]}
 
@@ -109,25 +112,104 @@ def _input_parts(node: Node, at: Direction) -> list[tuple[Array, Array]]:
 def recurrent(writer: Writer, node: Node) -> None:
     """Unroll a layer."""
     _require_plain(writer, node)
-    steps, rows, _features = writer.shape(node.inputs[0])
+    rows = writer.shape(node.inputs[0])[1]
     x = writer.read(node.inputs[0])
-    cell = Cell(writer, node)
-    sequences, finals, cells = [], [], []
-    for at in _directions(writer, node, rows):
-        parts = [_unpacked(writer, fully_connected(writer, x, w, b)) for w, b in _input_parts(node, at)]
-        h, c, seen = at.h, at.c, []
-        for step in reversed(range(steps)) if at.reverse else range(steps):
-            h, c = _STEPS[node.op](cell, at, [part[step] for part in parts], h, c)
-            seen.append(h)
-        sequences.append(_joined(writer, list(reversed(seen)) if at.reverse else seen))
-        finals.append(h)
-        cells.append(c)
+    found = _directions(writer, node, rows)
+    if len(found) == 2 and found[0].hidden <= MOST_JOINT:
+        sequences, finals, cells = _run_joint(writer, node, x, found)
+    else:
+        runs = [_run(writer, node, at, _input_steps(writer, node, x, at)) for at in found]
+        sequences, finals, cells = [r[0] for r in runs], [r[1] for r in runs], [r[2] for r in runs]
     outputs = [_stacked(writer, sequences, 1), _joined(writer, finals)]
     if node.op == "LSTM" and len(node.outputs) > 2 and node.outputs[2]:
         outputs.append(_joined(writer, [c for c in cells if c is not None]))
     for name, tensor in zip(node.outputs, outputs, strict=False):
         if name:
             writer.give(name, writer.reshape(tensor, writer.shape(name)))
+
+
+def _input_steps(writer: Writer, node: Node, x: int, at: Direction) -> list[list[int]]:
+    """The products of the input, one tensor for each step, in ONNX's order of time."""
+    return [_unpacked(writer, fully_connected(writer, x, w, b)) for w, b in _input_parts(node, at)]
+
+
+def _run(writer: Writer, node: Node, at: Direction, parts: list[list[int]]) -> tuple[int, int, int | None]:
+    """All steps of one direction: the states of all, in ONNX's order of time, and the last ones."""
+    cell, h, c, seen = Cell(writer, node), at.h, at.c, []
+    steps = range(len(parts[0]))
+    for step in reversed(steps) if at.reverse else steps:
+        h, c = _STEPS[node.op](cell, at, [part[step] for part in parts], h, c)
+        seen.append(h)
+    return _joined(writer, list(reversed(seen)) if at.reverse else seen), h, c
+
+
+def _run_joint(
+    writer: Writer, node: Node, x: int, found: Sequence[Direction]
+) -> tuple[list[int], list[int], list[int | None]]:
+    """Both directions in the same operators: half as many steps, for products whose other half is zeros."""
+    gates = _GATES[node.op]
+    both = [_split_gates(node, at, gates) for at in found]
+    groups = [[0, 1], [2]] if node.op == "GRU" else [list(range(gates))]
+    sides = [x, _reversed(writer, x)]
+    parts = []
+    for group in groups:
+        made = [fully_connected(writer, side, *both[d][gate]) for gate in group for d, side in enumerate(sides)]
+        options = schema.ConcatenationOptionsT()
+        options.axis = 2
+        shape = (*writer.shape_of(made[0])[:2], sum(writer.shape_of(tensor)[2] for tensor in made))
+        parts.append(_unpacked(writer, writer.op(B.CONCATENATION, made, shape, options=options)))
+    sequence, h, c = _run(writer, node, _joint(writer, found, gates), parts)
+    first, second = split_even(writer, sequence, 2, 2)
+    finals, cells = split_even(writer, h, 1, 2), [None, None] if c is None else split_even(writer, c, 1, 2)
+    return [first, _reversed(writer, second)], finals, list(cells)
+
+
+def _split_gates(node: Node, at: Direction, gates: int) -> list[tuple[Array, Array]]:
+    """Weights and bias of the input's products, gate by gate."""
+    w, b = (np.concatenate(arrays) for arrays in zip(*_input_parts(node, at), strict=True))
+    return list(zip(np.split(w, gates), np.split(b, gates), strict=True))
+
+
+def _joint(writer: Writer, found: Sequence[Direction], gates: int) -> Direction:
+    """One direction of twice the width: the weights of each gate stand on the diagonal."""
+    one, other = found
+    n = one.hidden
+    r = np.zeros((gates, 2 * n, 2 * n), np.float32)
+    r[:, :n, :n], r[:, n:, n:] = one.r.reshape(gates, n, n), other.r.reshape(gates, n, n)
+    biases = [
+        np.concatenate([a.reshape(gates, n), b.reshape(gates, n)], axis=1).reshape(-1)
+        for a, b in ((one.wb, other.wb), (one.rb, other.rb))
+    ]
+    return Direction(
+        w=one.w,
+        r=r.reshape(gates * 2 * n, 2 * n),
+        wb=biases[0],
+        rb=biases[1],
+        hidden=2 * n,
+        h=_beside(writer, one.h, other.h),
+        c=None if one.c is None or other.c is None else _beside(writer, one.c, other.c),
+        reverse=False,
+    )
+
+
+def _beside(writer: Writer, one: int, other: int) -> int:
+    known = writer.flat.arrays.get(one), writer.flat.arrays.get(other)
+    if known[0] is not None and known[1] is not None:
+        return writer.const(np.concatenate([known[0], known[1]], axis=1), name="state")
+    rows, hidden = writer.shape_of(one)
+    options = schema.ConcatenationOptionsT()
+    options.axis = 1
+    return writer.op(B.CONCATENATION, (one, other), (rows, 2 * hidden), options=options)
+
+
+def _reversed(writer: Writer, tensor: int) -> int:
+    """The other way in time. STRIDED_SLICE, because it can be quantized; REVERSE_V2 cannot."""
+    shape = writer.shape_of(tensor)
+    options = schema.StridedSliceOptionsT()
+    options.beginMask = options.endMask = 0b111
+    zeros = writer.const([0] * len(shape), "int32")
+    strides = writer.const([-1, *(1,) * (len(shape) - 1)], "int32")
+    return writer.op(B.STRIDED_SLICE, (tensor, zeros, zeros, strides), shape, options=options)
 
 
 def _require_plain(writer: Writer, node: Node) -> None:
