@@ -57,11 +57,8 @@ def write_tflite(todo: Sequence[Plan], prepared: Prepared, options: ExportOption
         try:
             floats = write_float(source, folder)
         except ModelError as error:  # nothing to quantize: all forms go for the same reason
-            return Built(
-                candidates=(),
-                dropped=(Dropped(name="tflite", reason=error.what),),
-                untouched=_left(prepared, error.what),
-            )
+            dropped = [Dropped(name=plan.name, reason=error.what) for plan in todo]
+            return Built(candidates=(), dropped=tuple(dropped), untouched=_left(prepared, error.what))
         quantized = Quantizing(floats, source, folder)
         for plan in todo:
             form = plan.name.removeprefix(PREFIX)
