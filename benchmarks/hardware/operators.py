@@ -78,7 +78,7 @@ class Case:
         found: dict[str, Array] = {}
         for i, shape in enumerate(self.inputs):
             dtype = np.dtype(self.dtype(i))
-            values = rng.standard_normal(shape) * 2
+            values: Array = rng.standard_normal(shape) * 2
             if self.positive:
                 values = np.abs(values) + 0.1
             if dtype.kind in "iub" or self.whole:
