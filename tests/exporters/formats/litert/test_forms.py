@@ -58,7 +58,7 @@ def floats() -> bytes:
     return convert(Graph(proto=MODEL), ROWS[0])
 
 
-def run_float(feeds: object) -> dict[str, np.ndarray]:  # type: ignore[type-arg]  # float32 here
+def run_float(feeds: object) -> dict[str, np.ndarray]:
     return {"y": open_session(MODEL).run(None, feeds)[0]}
 
 
@@ -115,7 +115,7 @@ def test_the_gate_stops_what_computes_something_else(floats: bytes, tmp_path: Pa
 
 
 def test_activations_are_built_in_and_weights_shared(floats: bytes) -> None:
-    """No RELU is left of a convolution's, only the input is transposed, and the steps of the GRU read the same weights."""
+    """A convolution's ReLU is gone, only the input is transposed, and the steps of the GRU read the same weights."""
     model = read_model(floats)
     codes = [int(code.builtinCode) for code in model.operatorCodes]
     turned = [o for o in model.subgraphs[0].operators if codes[o.opcodeIndex] == schema.BuiltinOperator.TRANSPOSE]
