@@ -36,38 +36,40 @@ STEPS = (
 )
 
 
+def nodes_of(step: str, at: str, out: str) -> list[onnx.NodeProto]:
+    """One step, from the value ``at`` to ``out``; each keeps the shape."""
+    node = helper.make_node
+    made = {
+        "conv": [node("Conv", [at, "w"], [out], pads=[1, 1, 1, 1])],
+        "relu": [node("Relu", [at], [out])],
+        "tanh": [node("Tanh", [at], [out])],
+        "bias": [node("Add", [at, "b"], [out])],
+        "norm": [node("LayerNormalization", [at, "g"], [out])],
+        "softmax": [node("Softmax", [at], [out], axis=1)],
+        "twice": [  # two values in different orders meet
+            node("Transpose", [at], [f"{out}t"], perm=[0, 1, 3, 2]),
+            node("Mul", [at, f"{out}t"], [out]),
+        ],
+        "mean": [node("ReduceMean", [at, "axes"], [f"{out}m"]), node("Sub", [at, f"{out}m"], [out])],
+        "cut": [
+            node("Slice", [at, "zero", "one", "axes"], [f"{out}a"]),
+            node("Slice", [at, "one", "four", "axes"], [f"{out}b"]),
+            node("Concat", [f"{out}b", f"{out}a"], [out], axis=2),
+        ],
+    }
+    made |= {turn: [node("Transpose", [at], [out], perm=[int(n) for n in turn[-4:]])] for turn in TURNS}
+    return made[step]
+
+
 def graph_of(steps: list[str]) -> onnx.ModelProto:
-    """A chain of operators, each of which keeps the shape."""
+    """A chain of operators."""
     nodes, at = list[onnx.NodeProto](), "x"
     held: dict[str, Any] = {"b": weights(4, 1, 1)}
     held |= {"w": weights(4, 4, 3, 3), "g": weights(4), "axes": np.array([2]), "one": np.array([1])}
     held |= {"zero": np.array([0]), "four": np.array([4])}
     for index, step in enumerate(steps):
-        out = f"v{index}"
-        match step.partition("-"):
-            case "turn", _, axes:
-                nodes.append(helper.make_node("Transpose", [at], [out], perm=[int(n) for n in axes]))
-            case "conv", _, _:
-                nodes.append(helper.make_node("Conv", [at, "w"], [out], pads=[1, 1, 1, 1]))
-            case "bias", _, _:
-                nodes.append(helper.make_node("Add", [at, "b"], [out]))
-            case "norm", _, _:
-                nodes.append(helper.make_node("LayerNormalization", [at, "g"], [out]))
-            case "softmax", _, _:
-                nodes.append(helper.make_node("Softmax", [at], [out], axis=1))
-            case "twice", _, _:  # two values in different orders meet
-                nodes.append(helper.make_node("Transpose", [at], [f"{out}t"], perm=[0, 1, 3, 2]))
-                nodes.append(helper.make_node("Mul", [at, f"{out}t"], [out]))
-            case "mean", _, _:
-                nodes.append(helper.make_node("ReduceMean", [at, "axes"], [f"{out}m"]))
-                nodes.append(helper.make_node("Sub", [at, f"{out}m"], [out]))
-            case "cut", _, _:
-                nodes.append(helper.make_node("Slice", [at, "zero", "one", "axes"], [f"{out}a"]))
-                nodes.append(helper.make_node("Slice", [at, "one", "four", "axes"], [f"{out}b"]))
-                nodes.append(helper.make_node("Concat", [f"{out}b", f"{out}a"], [out], axis=2))
-            case kind, _, _:
-                nodes.append(helper.make_node(kind.capitalize(), [at], [out]))
-        at = out
+        nodes += nodes_of(step, at, f"v{index}")
+        at = f"v{index}"
     nodes.append(helper.make_node("Identity", [at], ["y"]))
     graph = helper.make_graph(
         nodes,
