@@ -20,20 +20,8 @@ from edgehybrid.exporters.model import Graph, open_session
 from edgehybrid.runtime.backends import LoadRequest, TfliteBackend
 
 SHAPE = (1, 4, 4, 4)  # equal lengths, so that a wrong axis still fits
-STEPS = (
-    "turn-0231",
-    "turn-0312",
-    "turn-0213",
-    "conv",
-    "relu",
-    "tanh",
-    "bias",
-    "norm",
-    "softmax",
-    "twice",
-    "mean",
-    "cut",
-)
+TURNS = ("turn-0231", "turn-0312", "turn-0213")
+STEPS = (*TURNS, "conv", "relu", "tanh", "bias", "norm", "softmax", "twice", "mean", "cut")
 
 
 def nodes_of(step: str, at: str, out: str) -> list[onnx.NodeProto]:
