@@ -73,7 +73,12 @@ def markdown(operators: Mapping[str, object], forms: Mapping[str, Forms], best: 
         onnx = "-" if found.onnx_loss is None else f"{found.onnx_loss:+.2f}"
         parity = "refused" if found.parity is None else f"{found.parity:.1e}"
         lines.append(f"| {name} | {parity} | {found.seconds:.1f} s | {onnx} | {losses} |")
-    lines += ["", "Losses in points of the metric (of the error, for errors), on the evaluation data.", ""]
+    lines += [
+        "",
+        "Losses in hundredths of the metric's unit (points, for shares), on the evaluation data. Load of the machine: "
+        f"{describe_machine()['load_1min']}.",
+        "",
+    ]
     refused = [f"{name}: {form}: {why}" for name, found in forms.items() for form, why in found.refused.items()]
     lines += [*(f"- {line}" for line in refused), *([""] if refused else [])]
     if best:

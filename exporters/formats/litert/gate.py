@@ -74,7 +74,8 @@ def require_parity(
     try:
         found = measure_parity(TfliteBackend().load(request), reference, rows)
     except EdgeHybridError as error:
-        raise ModelError(f"TFLite: {error.what}", error.fix) from error
+        what = error.what.replace(str(request.model_file), "the file")  # a temporary one
+        raise ModelError(f"TFLite {request.model_file.stem}: {what}", error.fix) from error
     fix = "Its variant stays in ONNX; report the model."
     if least_db is None and not found.difference <= FLOAT_PARITY:
         raise ModelError(f"TFLite: the float file differs by {found.difference:.2g} of the output's range.", fix)
