@@ -24,7 +24,7 @@ from edgehybrid.bundle import (
 )
 from edgehybrid.errors import ExportError
 from edgehybrid.exporters.chains import Chain, ChainStage, LoadedChain
-from edgehybrid.exporters.formats import MODEL_FILE, WEIGHTS_FILE, Packed, pack
+from edgehybrid.exporters.formats import MODEL_FILE, TFLITE_FILE, WEIGHTS_FILE, Packed, pack
 from edgehybrid.exporters.measure import Score, Timings, largest_difference, measured_on
 from edgehybrid.exporters.model import model_info
 from edgehybrid.exporters.prepare import Prepared, first_feeds
@@ -41,8 +41,9 @@ from edgehybrid.points import (
     Quality,
     Risk,
 )
-from edgehybrid.runtime.backends import LoadRequest, OnnxBackend
+from edgehybrid.runtime.backends import make_backend
 from edgehybrid.runtime.energy import EnergyModel
+from edgehybrid.runtime.execution import load_request
 
 STAGE = "main"
 GOLDEN_SAMPLES, FEWER_GOLDEN_SAMPLES = 4, 2  # fewer where four would take more than the bytes below
@@ -132,10 +133,10 @@ def _point(level: str, name: str, chosen: Chosen, prepared: Prepared) -> Operati
         latency_ms=LatencyMs(p50=p50, p95=p95),
         cpu_ms=cpu_ms,
         energy_mj=EnergyMj(value=joules.value * 1e3, method=joules.method, uncertainty=joules.uncertainty * 1e3),
-        size_bytes=chosen.trial.packed.size_bytes[name],
+        size_bytes=chosen.trial.size_bytes(name),
         resident_bytes=chosen.memory[name],
         threads=chosen.trial.candidate(name).threads,
-        placement={STAGE: "onnx"},
+        placement={STAGE: chosen.trial.candidate(name).format},
     )
 
 
@@ -194,7 +195,7 @@ def make_draft(
     """Bring everything into the bundle's shape; only the chosen variants' weights are packed."""
     candidates = [chosen.trial.candidate(item) for item in chosen.uncut]
     feeds = golden_feeds(prepared)
-    graphs = {candidate.name: candidate.graph for candidate in candidates}
+    graphs = {candidate.name: candidate.graph for candidate in candidates if candidate.file is None}
     graphs |= {_packed_name(loaded, stage): stage.graph for loaded in chosen.chains for stage in _parts(loaded)}
     packed = pack(graphs)
     shared = {WEIGHTS_FILE: packed.weights} if packed.weights else {}
@@ -276,6 +277,20 @@ def _variant(
     candidate: Candidate, chosen: Chosen, feeds: Mapping[str, Array], packed: Packed, shared: bool
 ) -> VariantDraft:
     outputs = chosen.trial.sessions[candidate.name].run(feeds)
+    if candidate.file is not None:
+        return VariantDraft(
+            name=candidate.name,
+            format="tflite",
+            schemes=candidate.schemes,
+            files={TFLITE_FILE: candidate.file.content},
+            model_file=TFLITE_FILE,
+            golden_outputs=outputs,
+            golden_atol=golden_atol(outputs, candidate.schemes, chosen.scores[candidate.name].max_deviation),
+            size_bytes=len(candidate.file.content),
+            backend="tflite",
+            uses_shared=False,
+            needs=candidate.file.needs,
+        )
     return VariantDraft(
         name=candidate.name,
         format="onnx",
@@ -306,10 +321,9 @@ def reload_check(chosen: Chosen) -> Callable[[Path], None]:
 
 
 def _check_variant(bundle: Bundle, stage: StageInfo, variant: VariantInfo, threads: int) -> None:
-    weights = None if variant.weights_dir is None else bundle.path / variant.weights_dir
-    request = LoadRequest(model_file=bundle.path / variant.model_file, weights_dir=weights, threads=threads)
+    request = load_request(bundle, stage, variant, threads=threads)
     expected = bundle.golden_outputs(variant)
-    for name, array in OnnxBackend().load(request).run(bundle.golden_inputs(stage, variant)).items():
+    for name, array in make_backend(variant.backend).load(request).run(bundle.golden_inputs(stage, variant)).items():
         error = largest_difference(array, expected[name])
         if error > variant.golden_atol[name]:
             raise ExportError(

@@ -15,6 +15,7 @@ from edgehybrid.errors import ExportError
 from edgehybrid.exporters.assemble import Chosen, make_draft, reload_check
 from edgehybrid.exporters.exits import add_depth
 from edgehybrid.exporters.fitting import fit
+from edgehybrid.exporters.formats import require_tflite
 from edgehybrid.exporters.measure import Cache, Ratio, cache_folder, local_pool
 from edgehybrid.exporters.model import ModelReport
 from edgehybrid.exporters.options import ExportOptions
@@ -37,6 +38,7 @@ from edgehybrid.exporters.search import (
     wholes,
 )
 from edgehybrid.exporters.survey import survey
+from edgehybrid.exporters.tflite_candidates import joined, tflite_plans, write_tflite
 from edgehybrid.exporters.trial import (
     Tools,
     affordable,
@@ -115,19 +117,28 @@ def export(
     out = Path(out)
     if not options.dry_run:
         check_output(out, overwrite=options.overwrite)
+    if "tflite" in options.formats:
+        require_tflite()
     prepared = prepare(model, data, eval_data, options)
     todo = plans(prepared.components, options.effort)
+    lite = tflite_plans(prepared.components) if "tflite" in options.formats else ()
     if options.dry_run:
-        return ExportResult(bundle=None, points=(), model=prepared.report, plans=todo)
+        return ExportResult(bundle=None, points=(), model=prepared.report, plans=(*todo, *lite))
     with ExitStack() as stack:
         pool = stack.enter_context(local_pool()) if executor is None else executor
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edgehybrid-")))
         tools = Tools(cache=Cache(folder=cache_folder() if options.cache else None), executor=pool, progress=progress)
-        return _search(prepared, todo, options, tools, folder, out)
+        return _search(prepared, todo, lite, options, tools, folder, out)
 
 
 def _search(
-    prepared: Prepared, todo: tuple[Plan, ...], options: ExportOptions, tools: Tools, folder: Path, out: Path
+    prepared: Prepared,
+    todo: tuple[Plan, ...],
+    lite: tuple[Plan, ...],
+    options: ExportOptions,
+    tools: Tools,
+    folder: Path,
+    out: Path,
 ) -> ExportResult:
     best = find_best_float(prepared.model.graph, prepared, options, tools)
     workshop = _workshop(prepared, best, todo, options, tools)
@@ -135,8 +146,10 @@ def _search(
     todo = (*todo, *proposed(found, options.budget.proposals))
     built = workshop.build(todo)
     fitted = fit(built, prepared, workshop, tools, options.budget)
-    todo = (*todo, *(candidate.plan for candidate in fitted))
-    built = replace(built, candidates=(*built.candidates, *fitted))
+    todo = (*todo, *(candidate.plan for candidate in fitted), *lite)
+    built = joined(
+        replace(built, candidates=(*built.candidates, *fitted)), write_tflite(lite, prepared, options, tools)
+    )
     chosen = _choose(built, prepared, options, tools, folder)
     limit = _limit(chosen.figures[REFERENCE].quality, options)
     chosen = add_depth(chosen, prepared, workshop, options, tools, folder, max_drop=limit)

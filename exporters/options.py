@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from edgehybrid.bundle import Format
 from edgehybrid.errors import OutputError, RequestError
 from edgehybrid.points import LEVELS
 
@@ -41,6 +42,7 @@ class ExportOptions:
         exit_losses: What the exits may lose against full depth at most, one or several: shares of the inputs; for
             outputs that are values, shares of the spread of the outputs. Each holds with probability 0.9.
         gate: Whether to calibrate how little inputs may differ so that the last answer is given again.
+        formats: Formats of the variants: ``onnx`` always, ``tflite`` beside it where that measures better.
         shape: Input name to shape, instead of the model's own; a string is a free axis.
         cache: Keep measurements by content in the user's cache folder.
     """
@@ -60,6 +62,7 @@ class ExportOptions:
     exits: Exits = "none"
     exit_losses: tuple[float, ...] = (0.01, 0.02, 0.05)
     gate: bool = True
+    formats: tuple[Format, ...] = ("onnx",)
     shape: Mapping[str, tuple[int | str, ...]] = field(default_factory=dict)
     cache: bool = True
 
@@ -85,8 +88,13 @@ class ExportOptions:
             raise RequestError("No exits were named.", "Choose auto, none, or name outputs of the model.")
         if not self.exit_losses or not all(loss > 0.0 for loss in self.exit_losses):
             raise RequestError("An exit that may lose nothing can never be proved.", "Give losses above 0, as 0.01.")
+        self._require_formats()
         if self.effort not in ("quick", "standard", "thorough"):
             raise RequestError(f"There is no effort {self.effort!r}.", "Choose quick, standard or thorough.")
+
+    def _require_formats(self) -> None:
+        if "onnx" not in self.formats or not set(self.formats) <= {"onnx", "tflite"}:
+            raise RequestError(f"--formats {','.join(self.formats)} is not possible.", "Choose onnx, or onnx,tflite.")
 
     @property
     def budget(self) -> Budget:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edgehybrid.bundle import Dropped
 from edgehybrid.data import Samples
 from edgehybrid.errors import BackendError, ModelError
-from edgehybrid.exporters.formats import MODEL_FILE, WEIGHTS_FILE, Packed, pack
+from edgehybrid.exporters.formats import MODEL_FILE, TFLITE_FILE, WEIGHTS_FILE, Packed, pack
 from edgehybrid.exporters.measure import Cache, Score, Timings, interleave, machine_key, resident_bytes, score_graphs
 from edgehybrid.exporters.model import Graph, open_session
 from edgehybrid.exporters.prepare import Prepared, first_feeds
@@ -21,7 +21,7 @@ from edgehybrid.exporters.progress import Progress
 from edgehybrid.exporters.search import Candidate, Figures
 from edgehybrid.points import REFERENCE, Quality
 from edgehybrid.quality import Metric, summarize
-from edgehybrid.runtime.backends import LoadRequest, OnnxBackend, Session
+from edgehybrid.runtime.backends import LoadRequest, OnnxBackend, Session, TfliteBackend
 
 PART_S = 2.0
 MIN_ROUNDS, MAX_ROUNDS = 12, 600
@@ -54,7 +54,12 @@ class Trial:
 
     def model_file(self, name: str) -> Path:
         """Where the model of a candidate lies."""
-        return self.folder / name / MODEL_FILE
+        return self.folder / name / (MODEL_FILE if self.candidate(name).file is None else TFLITE_FILE)
+
+    def size_bytes(self, name: str) -> int:
+        """What a candidate would take if it were stored apart."""
+        file = self.candidate(name).file
+        return self.packed.size_bytes[name] if file is None else len(file.content)
 
     def candidate(self, name: str) -> Candidate:
         """The candidate called ``name``."""
@@ -70,17 +75,15 @@ class Trial:
 
 def open_trial(candidates: Sequence[Candidate], folder: Path) -> Trial:
     """Pack ``candidates`` into ``folder`` and load each."""
-    packed = pack({candidate.name: candidate.graph for candidate in candidates})
+    packed = pack({candidate.name: candidate.graph for candidate in candidates if candidate.file is None})
     (folder / WEIGHTS_FILE).write_bytes(packed.weights)
     sessions: dict[str, Session] = {}
     dropped = []
     for candidate in candidates:
         place = folder / candidate.name
         place.mkdir()
-        (place / MODEL_FILE).write_bytes(packed.models[candidate.name])
-        request = LoadRequest(model_file=place / MODEL_FILE, weights_dir=folder, threads=candidate.threads)
         try:
-            sessions[candidate.name] = OnnxBackend().load(request)
+            sessions[candidate.name] = _open(candidate, packed, place, sessions.get(REFERENCE))
         except (BackendError, ModelError) as error:
             if candidate.name == REFERENCE:
                 raise
@@ -95,6 +98,23 @@ def open_trial(candidates: Sequence[Candidate], folder: Path) -> Trial:
         sessions=sessions,
         timed={**sessions, **_open_twins(candidates, twins, folder)},
     )
+
+
+def _open(candidate: Candidate, packed: Packed, place: Path, reference: Session | None) -> Session:
+    """Write one candidate into its folder and load it; a TFLite file takes and gives what the reference does."""
+    if candidate.file is None:
+        (place / MODEL_FILE).write_bytes(packed.models[candidate.name])
+        request = LoadRequest(model_file=place / MODEL_FILE, weights_dir=place.parent, threads=candidate.threads)
+        return OnnxBackend().load(request)
+    (place / TFLITE_FILE).write_bytes(candidate.file.content)
+    request = LoadRequest(
+        model_file=place / TFLITE_FILE,
+        threads=candidate.threads,
+        inputs=() if reference is None else reference.inputs,
+        outputs=() if reference is None else reference.outputs,
+        needs=candidate.file.needs,
+    )
+    return TfliteBackend().load(request)
 
 
 def _open_twins(candidates: Sequence[Candidate], twins: Mapping[str, Graph], folder: Path) -> dict[str, Session]:
@@ -114,7 +134,7 @@ def score_all(
     """Score every candidate on ``wanted`` samples, spread evenly over all of them."""
     count = min(wanted or samples.count, samples.count)
     tools.progress.start(count * len(trial.candidates), "quality")
-    graphs = {candidate.name: candidate.graph.to_bytes() for candidate in trial.candidates}
+    graphs = {candidate.name: candidate.to_bytes() for candidate in trial.candidates}
     return score_graphs(
         graphs,
         graphs[REFERENCE],
@@ -133,7 +153,7 @@ def affordable(trial: Trial, samples: Samples, cache: Cache, budget_s: float) ->
     It is kept, so that the same export counts the same samples again.
     """
     feeds = first_feeds(samples, 1)[0]
-    key = ("seconds", *(c.graph.digest for c in trial.candidates), machine_key())
+    key = ("seconds", *(c.digest for c in trial.candidates), machine_key())
 
     def measure() -> dict[str, NDArray[np.generic]]:
         runs = {name: (lambda session=session: session.run(feeds)) for name, session in trial.sessions.items()}
@@ -158,7 +178,7 @@ def seconds_alone(prepared: Prepared, cache: Cache) -> float:
 def time_all(trial: Trial, samples: Samples, tools: Tools, *, budget_s: float, seed: int) -> Timings:
     """Time every candidate on one sample, interleaved, while nothing else of ours runs."""
     feeds = first_feeds(samples, 1)[0]
-    key = (*(f"{c.name} {(c.twin or c.graph).digest} {c.threads}" for c in trial.candidates), samples.sha256)
+    key = (*(f"{c.name} {(c.twin or c).digest} {c.threads}" for c in trial.candidates), samples.sha256)
     runs = {c.name: (lambda session=trial.timed[c.name]: session.run(feeds)) for c in trial.candidates}
     return time_runs(runs, key, tools, budget_s=budget_s, seed=seed)
 
@@ -219,7 +239,7 @@ def figures(
             wall_s=timings.wall_s[:, timings.column(name)],
             cpu_s=np.maximum(timings.cpu_s[:, timings.column(name)], 1e-9),
             speedup=timings.speedup(name, REFERENCE, seed),
-            size_bytes=trial.packed.size_bytes[name],
+            size_bytes=trial.size_bytes(name),
             finite=scores[name].finite,
         )
     return joined
@@ -232,7 +252,7 @@ def memory_of(trial: Trial, names: Sequence[str], prepared: Prepared, tools: Too
     found = {}
     for name in names:
         candidate = trial.candidate(name)
-        key = ("memory", candidate.graph.digest, str(candidate.threads), machine_key())
+        key = ("memory", candidate.digest, str(candidate.threads), machine_key())
 
         def measure(name: str = name, threads: int = candidate.threads) -> dict[str, NDArray[np.generic]]:
             return {"bytes": np.array(resident_bytes([trial.model_file(name)], trial.folder, feeds, threads))}

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from edgehybrid.bundle import Bundle, StageInfo, VariantInfo
 from edgehybrid.errors import EdgeHybridError
-from edgehybrid.runtime.backends import LoadRequest, make_backend
-from edgehybrid.runtime.execution import Goldens, self_test
+from edgehybrid.runtime.backends import make_backend
+from edgehybrid.runtime.execution import Goldens, load_request, self_test
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +45,7 @@ def _variants(bundle: Bundle) -> Iterator[tuple[StageInfo, VariantInfo]]:
 
 def _check(bundle: Bundle, stage: StageInfo, variant: VariantInfo) -> VariantCheck:
     problem = None
-    request = LoadRequest(model_file=bundle.model_path(variant), weights_dir=bundle.weights_dir(variant))
+    request = load_request(bundle, stage, variant)
     try:
         self_test(Goldens(bundle), stage, variant, make_backend(variant.backend).load(request))
     except EdgeHybridError as error:

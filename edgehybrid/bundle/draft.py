@@ -43,6 +43,7 @@ class VariantDraft:
         backend: Key of the back end that runs it.
         uses_shared: Whether its external weights lie in the stage's shared files; if not, beside the model file.
         golden_inputs: Its own golden inputs, where they are not those of the stage.
+        needs: Package of an engine to the least version that runs the file right; empty: any.
     """
 
     name: str
@@ -56,6 +57,7 @@ class VariantDraft:
     backend: str = "onnx"
     uses_shared: bool = True
     golden_inputs: Mapping[str, Array] | None = None
+    needs: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -67,6 +67,8 @@ class VariantInfo:
         backend: Key of the back end that runs it.
         golden_inputs_file: Golden inputs of its own (npz), where they are not those of the stage: stages cut at a
             quantized tensor take integers.
+        needs: Package of an engine to the least version that runs the file right; a package that is not named does not
+            run it. Empty: any engine of the back end.
     """
 
     name: str
@@ -79,6 +81,7 @@ class VariantInfo:
     size_bytes: int
     backend: str = "onnx"
     golden_inputs_file: str | None = None
+    needs: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

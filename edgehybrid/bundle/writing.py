@@ -156,6 +156,7 @@ def _write_variant(stage: str, variant: VariantDraft, asset: str | None, folder:
         size_bytes=variant.size_bytes,
         backend=variant.backend,
         golden_inputs_file=own_inputs,
+        needs=variant.needs,
     )
 
 

@@ -49,6 +49,14 @@ _MOST_MISSES = 8
     default=True,
     help="Calibrate how little an input may differ so that the last answer holds.  [default: gate]",
 )
+@click.option(
+    "--formats",
+    default="onnx",
+    show_default=True,
+    metavar="LIST",
+    callback=lambda _ctx, _parameter, text: tuple(part.strip() for part in text.split(",")),
+    help="Formats of the variants: onnx, or onnx,tflite, which then compete by measurement.",
+)
 @shape_option
 @click.option("--device", help="Device profile, a name or a file: sets the kind of integers and the watts.")
 @click.option(

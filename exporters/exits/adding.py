@@ -114,8 +114,8 @@ def _without(chosen: Chosen, why: str, *names: str) -> Chosen:
 
 
 def worth_cutting(chosen: Chosen) -> tuple[Candidate, ...]:
-    """Candidates that get exits: the fastest, and the best one where it is clearly slower."""
-    names = [name for name in chosen.names if name != REFERENCE]
+    """Candidates that get exits, ONNX only: the fastest, and the best one where it is clearly slower."""
+    names = [name for name in chosen.names if name != REFERENCE and chosen.trial.candidate(name).file is None]
     if not names:
         return ()
     wall = {name: float(np.median(chosen.figures[name].wall_s)) for name in names}

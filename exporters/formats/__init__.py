@@ -1,6 +1,31 @@
-"""How a variant is written: ONNX now, TFLite to come."""
+"""How a variant is written: ONNX files that share their weights, and TFLite files beside them."""
 
 from edgehybrid.exporters.formats.onnx import MODEL_FILE, Packed, pack
 from edgehybrid.exporters.formats.store import WEIGHTS_FILE
+from edgehybrid.exporters.formats.tflite import (
+    FLOAT_FORM,
+    TFLITE_FILE,
+    Quantizing,
+    Source,
+    TfliteFile,
+    forms,
+    require_tflite,
+    scheme_of,
+    write_float,
+)
 
-__all__ = ["MODEL_FILE", "WEIGHTS_FILE", "Packed", "pack"]
+__all__ = [
+    "FLOAT_FORM",
+    "MODEL_FILE",
+    "TFLITE_FILE",
+    "WEIGHTS_FILE",
+    "Packed",
+    "Quantizing",
+    "Source",
+    "TfliteFile",
+    "forms",
+    "pack",
+    "require_tflite",
+    "scheme_of",
+    "write_float",
+]

@@ -19,12 +19,17 @@ import os, sys
 from pathlib import Path
 import onnxruntime, psutil
 from edgehybrid.data import read_npz
-from edgehybrid.runtime.backends import LoadRequest, OnnxBackend
+from edgehybrid.runtime.backends import LoadRequest, make_backend
 models, weights, inputs, threads = sys.argv[1:]
 feeds, process = read_npz(Path(inputs)), psutil.Process()
+keys = ["tflite" if m.endswith(".tflite") else "onnx" for m in models.split(os.pathsep)]
+if "tflite" in keys:
+    import ai_edge_litert.interpreter
+backends = [make_backend(key) for key in keys]
 before = process.memory_info().rss
 request = dict(weights_dir=Path(weights), threads=int(threads))
-sessions = [OnnxBackend().load(LoadRequest(model_file=Path(m), **request)) for m in models.split(os.pathsep)]
+files = [Path(m) for m in models.split(os.pathsep)]
+sessions = [b.load(LoadRequest(model_file=m, **request)) for b, m in zip(backends, files)]
 for _ in range(3):
     values = dict(feeds)
     for session in sessions:

@@ -23,7 +23,7 @@ from edgehybrid.exporters.measure.cache import Cache
 from edgehybrid.exporters.measure.machine import machine_key
 from edgehybrid.exporters.measure.scoring import Rows, Score, join_scores, score
 from edgehybrid.quality import Metric
-from edgehybrid.runtime.backends import LoadRequest, OnnxBackend, Session
+from edgehybrid.runtime.backends import LoadRequest, Session, is_tflite, make_backend
 
 CANDIDATES_PER_TASK = 4  # they share the runs of the reference
 ROWS_PER_TASK = 4096
@@ -67,7 +67,7 @@ def run_task(task: ScoreTask, stop: Callable[[], bool] | None = None) -> dict[st
 
 def _load(content: bytes, file: Path) -> Session:
     file.write_bytes(content)
-    return OnnxBackend().load(LoadRequest(model_file=file, threads=1))
+    return make_backend("tflite" if is_tflite(content) else "onnx").load(LoadRequest(model_file=file, threads=1))
 
 
 @contextmanager

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import get_args
 
-from edgehybrid.bundle import Dropped, Family, Untouched
+from edgehybrid.bundle import Dropped, Family, Format, Untouched
+from edgehybrid.exporters.formats import TfliteFile
 from edgehybrid.exporters.model import Component, Graph
 from edgehybrid.exporters.options import Effort
 from edgehybrid.exporters.precision import KIN, SCHEMES, Method, Ranges, Setting, Target, called, quantize
@@ -26,15 +27,17 @@ class Plan:
     recipe: Mapping[str, str]
     method: Method = "minmax"
     threads: int | None = None
+    format: Format = "onnx"
 
     def describe(self) -> str:
         """Say it as a person would: ``convolution w8a8, attention w8-dyn``."""
-        return ", ".join(f"{family} {scheme}" for family, scheme in self.recipe.items()) or "float"
+        words = ", ".join(f"{family} {scheme}" for family, scheme in self.recipe.items()) or "float"
+        return words if self.format == "onnx" else f"{words}; {self.format}"
 
     @property
     def needs_ranges(self) -> bool:
         """Whether it uses what calibration saw."""
-        return any(SCHEMES[scheme].needs_ranges for scheme in self.recipe.values())
+        return self.format == "onnx" and any(SCHEMES[scheme].needs_ranges for scheme in self.recipe.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,12 +46,13 @@ class Candidate:
 
     Attributes:
         name: Of the candidate, and of the variant.
-        graph: What would be shipped.
+        graph: What would be shipped; for a TFLite file the graph that it was written from.
         plan: Where it comes from.
         schemes: What each component really is in.
         threads: Intra-op threads.
         twin: The same in the integers of this machine, where ``graph`` is made for another processor: its speed here
             says more about the candidate than that of foreign integers would.
+        file: What would be shipped instead of the graph, where that is a TFLite file.
     """
 
     name: str
@@ -57,6 +61,21 @@ class Candidate:
     schemes: Mapping[str, str]
     threads: int = 1
     twin: Graph | None = None
+    file: TfliteFile | None = None
+
+    @property
+    def format(self) -> Format:
+        """Format of what would be shipped, which is also the key of the back end that runs it."""
+        return "onnx" if self.file is None else "tflite"
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what would be shipped, as hex."""
+        return self.graph.digest if self.file is None else self.file.digest
+
+    def to_bytes(self) -> bytes:
+        """What would be shipped, weights inside."""
+        return self.graph.to_bytes() if self.file is None else self.file.content
 
 
 def _every(scheme: str) -> dict[str, str]:

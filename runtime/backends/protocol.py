@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -16,12 +16,26 @@ Array = NDArray[Any]  # any dtype: which one, TensorSpec says at run time
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadRequest:
-    """A model file and how to run it; ``weights_dir`` holds its external weights."""
+    """A model file and how to run it.
+
+    Attributes:
+        model_file: The file.
+        weights_dir: Holds its external weights.
+        threads: Intra-op threads.
+        spinning: Whether they wait busily between runs.
+        inputs: What the bundle says of its inputs: an engine of static shapes learns from it which axes are free, and
+            serves them row by row. Empty: what the file says holds.
+        outputs: The same of its outputs.
+        needs: Package of the engine to the least version that runs the file right; empty: any engine, any version.
+    """
 
     model_file: Path
     weights_dir: Path | None = None
     threads: int = 1
     spinning: bool = False
+    inputs: tuple[TensorSpec, ...] = ()
+    outputs: tuple[TensorSpec, ...] = ()
+    needs: Mapping[str, str] = field(default_factory=dict)
 
 
 class Session(Protocol):

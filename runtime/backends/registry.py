@@ -8,11 +8,12 @@ from importlib.metadata import entry_points
 from edgehybrid.errors import BackendError
 from edgehybrid.runtime.backends.onnx import OnnxBackend
 from edgehybrid.runtime.backends.protocol import Backend
+from edgehybrid.runtime.backends.tflite import TfliteBackend
 
 ENTRY_POINTS = "edgehybrid.backends"
 """Entry point group through which other packages add a back end: name = "module:factory"."""
 
-BACKENDS: Mapping[str, Callable[[], Backend]] = {"onnx": OnnxBackend}
+BACKENDS: Mapping[str, Callable[[], Backend]] = {"onnx": OnnxBackend, "tflite": TfliteBackend}
 """Back ends of this package by the key that variants name."""
 
 

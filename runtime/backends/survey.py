@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 
 from edgehybrid.errors import EdgeHybridError
 from edgehybrid.runtime.backends.protocol import Backend
 from edgehybrid.runtime.backends.registry import BACKENDS, ENTRY_POINTS
+from edgehybrid.runtime.backends.tflite_engine import find_engine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +38,7 @@ def _report(name: str, factory: Callable[[], Backend]) -> BackendReport:
         problem = factory().unavailable()
     except EdgeHybridError as error:
         problem = str(error)
-    version, providers = _onnxruntime() if name == "onnx" and problem is None else (None, ())
+    version, providers = _VERSIONS[name]() if name in _VERSIONS and problem is None else (None, ())
     return BackendReport(name=name, version=version, providers=providers, problem=problem)
 
 
@@ -45,3 +46,11 @@ def _onnxruntime() -> tuple[str, tuple[str, ...]]:
     import onnxruntime
 
     return onnxruntime.__version__, tuple(onnxruntime.get_available_providers())
+
+
+def _litert() -> tuple[str, tuple[str, ...]]:
+    engine = find_engine()
+    return f"{engine.package} {engine.version}", ("XNNPACK",)  # built in, and on unless it is switched off
+
+
+_VERSIONS: Mapping[str, Callable[[], tuple[str, tuple[str, ...]]]] = {"onnx": _onnxruntime, "tflite": _litert}

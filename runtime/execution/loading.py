@@ -53,12 +53,7 @@ def load_plan(
     stages = []
     for stage, name in point.variants.items():
         info, variant = bundle.stage(stage), bundle.variant(stage, name)
-        request = LoadRequest(
-            model_file=bundle.model_path(variant),
-            weights_dir=bundle.weights_dir(variant),
-            threads=threads,
-            spinning=execution.spinning,
-        )
+        request = load_request(bundle, info, variant, threads=threads, spinning=execution.spinning)
         session = find_backend(variant.backend).load(request)
         self_test(goldens, info, variant, session)
         stages.append(LoadedStage(name=stage, session=session, exit=_exit(info, point, session)))
@@ -73,6 +68,21 @@ def load_plan(
     if len(stages) > 1:
         _warm_chain(plan, bundle, goldens)
     return plan
+
+
+def load_request(
+    bundle: Bundle, stage: StageInfo, variant: VariantInfo, *, threads: int = 1, spinning: bool = False
+) -> LoadRequest:
+    """Say how a variant of a bundle is loaded."""
+    return LoadRequest(
+        model_file=bundle.model_path(variant),
+        weights_dir=bundle.weights_dir(variant),
+        threads=threads,
+        spinning=spinning,
+        inputs=stage.inputs,
+        outputs=stage.outputs,
+        needs=variant.needs,
+    )
 
 
 def _exit(info: StageInfo, point: OperatingPoint, session: Session) -> ExitInfo | None:

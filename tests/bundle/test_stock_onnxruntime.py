@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -51,3 +52,26 @@ def test_folder_digest_is_that_of_onnxruntime(tmp_path: Path) -> None:
     files = {p.relative_to(tmp_path).as_posix(): file_sha256(p) for p in tmp_path.rglob("*") if p.is_file()}
 
     assert ort.ModelPackage.compute_directory_hash(str(tmp_path)) == f"sha256:{folder_sha256(files)}"
+
+
+def test_stock_onnxruntime_passes_over_files_of_another_engine(tmp_path: Path, draft: BundleDraft) -> None:
+    """A bundle that holds TFLite variants too opens, and gives the reference as before."""
+    (stage,) = draft.stages
+    lite = replace(
+        stage.variants[-1],
+        name="tflite-w8",
+        format="tflite",
+        backend="tflite",
+        files={"model.tflite": b"of another engine"},
+        model_file="model.tflite",
+        uses_shared=False,
+        needs={"ai-edge-litert": "2.1.6"},
+    )
+    draft = replace(draft, stages=(replace(stage, variants=(*stage.variants, lite)),))
+    bundle = write_bundle(draft, tmp_path / "tiny.bundle")
+
+    context = ort.ModelPackageContext(str(bundle.path))
+    selected = context.select_component("main", ort.ModelPackageOptions(ort.SessionOptions()))
+
+    assert "fp32" == selected.get_selected_variant_name()
+    assert {"ai-edge-litert": "2.1.6"} == bundle.variant("main", "tflite-w8").needs

@@ -1,0 +1,187 @@
+"""Tree ensembles as tensors: all trees walk at once, one branch at a time, in the float comparisons of ONNX.
+
+``place`` holds the node at which each tree is. A step looks up that node's feature and threshold, compares, and moves
+on; a leaf leads to itself. What comes out are the leaves that ONNX Runtime reaches, bit by bit of the comparison; only
+their sum may differ in its last bit, being added in another order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+from numpy.typing import NDArray
+
+from edgehybrid.exporters.formats.litert.elementwise import Handler
+from edgehybrid.exporters.formats.litert.fold import Node
+from edgehybrid.exporters.formats.litert.reductions import reduced
+from edgehybrid.exporters.formats.litert.writer import B, Writer
+
+MOST_DEPTH = 24
+SCOPE = "trees:"
+"""Tensors of trees are called so, because they stay in float: another feature, rounded, would take another branch."""
+
+_DOWN = np.float32(-np.inf)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forest:
+    """All nodes of all trees in one table; each array has shape ``(nodes,)``, leaves point at themselves.
+
+    A test is ``x[feature] <= threshold``; features from ``features`` on are negated: ``x > t`` is ``-x < -t``.
+    """
+
+    feature: NDArray[np.int32]
+    threshold: NDArray[np.float32]
+    yes: NDArray[np.int32]
+    no: NDArray[np.int32]
+    roots: NDArray[np.int32]
+    depth: int
+    weights: NDArray[np.float32]  # (nodes, targets)
+    base: NDArray[np.float32]  # (targets,)
+    negated: bool
+
+
+def read_forest(node: Node, features: int) -> Forest:
+    """Read a ``TreeEnsembleRegressor``.
+
+    Raises:
+        ModelError: It uses what the table cannot say.
+    """
+    had = node.attributes
+    _require_plain(node)
+    count = len(had["nodes_modes"])
+    place = {key: i for i, key in enumerate(zip(had["nodes_treeids"], had["nodes_nodeids"], strict=True))}
+    own = np.arange(count)
+    leaf = np.array([mode == b"LEAF" for mode in had["nodes_modes"]])
+    sides = []
+    for side in ("nodes_truenodeids", "nodes_falsenodeids"):
+        nexts = [place.get(key, -1) for key in zip(had["nodes_treeids"], had[side], strict=True)]
+        sides.append(np.where(leaf, own, np.array(nexts)))
+    trees = had["nodes_treeids"]
+    roots = np.array([i for i in range(count) if not i or trees[i] != trees[i - 1]])
+    if (sides[0] < 0).any() or (sides[1] < 0).any() or len(set(trees)) != len(roots):
+        raise node.refuse("trees whose nodes do not hang together")
+    tests = [_test(node, mode, value) for mode, value in zip(had["nodes_modes"], had["nodes_values"], strict=True)]
+    flipped = np.array([negate for _, negate in tests])
+    weights = np.zeros((count, int(had["n_targets"])), np.float32)
+    for tree, at, target, weight in zip(
+        *(had[f"target_{name}"] for name in ("treeids", "nodeids", "ids", "weights")), strict=True
+    ):
+        weights[place[tree, at], target] += np.float32(weight)
+    base = np.array(had.get("base_values") or np.zeros(weights.shape[1]), np.float32)
+    return Forest(
+        feature=(np.array(had["nodes_featureids"]) + features * flipped).astype(np.int32),
+        threshold=np.array([value for value, _ in tests], np.float32),
+        yes=sides[0].astype(np.int32),
+        no=sides[1].astype(np.int32),
+        roots=roots.astype(np.int32),
+        depth=_depth(node, sides[0], sides[1], roots),
+        weights=weights,
+        base=base,
+        negated=bool(flipped.any()),
+    )
+
+
+def _require_plain(node: Node) -> None:
+    had = node.attributes
+    if had.get("post_transform", b"NONE") != b"NONE" or had.get("aggregate_function", b"SUM") not in (
+        b"SUM",
+        b"AVERAGE",
+    ):
+        raise node.refuse("its sums are transformed, or are no sums")
+    if any(had.get("nodes_missing_value_tracks_true", ())):
+        raise node.refuse("missing values take a side of their own")
+    if any(name.endswith("_as_tensor") and name != "nodes_hitrates_as_tensor" for name in had):
+        raise node.refuse("64-bit thresholds")
+
+
+def _test(node: Node, mode: bytes, value: float) -> tuple[np.float32, bool]:
+    """The threshold of ``<=``, and whether the feature is negated; no number at all fails each test, as in ONNX."""
+    t = np.float32(value)
+    match mode:
+        case b"LEAF":
+            return np.float32(0.0), False
+        case b"BRANCH_LEQ":
+            return t, False
+        case b"BRANCH_LT":
+            return np.float32(np.nextafter(t, _DOWN)), False
+        case b"BRANCH_GTE":
+            return -t, True
+        case b"BRANCH_GT":
+            return np.float32(np.nextafter(-t, _DOWN)), True
+        case _:
+            raise node.refuse(f"branches of mode {mode.decode()}")
+
+
+def _depth(node: Node, yes: NDArray[Any], no: NDArray[Any], roots: NDArray[Any]) -> int:
+    at, depth = set(roots.tolist()), 0
+    while at := {int(n) for i in at if yes[i] != i for n in (yes[i], no[i])}:
+        depth += 1
+        if depth > MOST_DEPTH:
+            raise node.refuse(f"trees deeper than {MOST_DEPTH}")
+    return depth
+
+
+def tree_regressor(writer: Writer, node: Node) -> None:
+    """One row walks down all trees; further rows do it one after the other."""
+    writer.scope = SCOPE
+    try:
+        _write(writer, node)
+    finally:
+        writer.scope = ""
+
+
+def _write(writer: Writer, node: Node) -> None:
+    x, out = node.inputs[0], node.outputs[0]
+    shape = writer.shape(x)
+    if writer.dtype(x) != "float32" or len(shape) != 2 or shape[0] != 1:
+        raise node.refuse(f"an input of {writer.dtype(x)}{list(shape)}, not of one row of floats")
+    forest = read_forest(node, shape[1])
+    table = writer.reshape(writer.read(x), (shape[1],))
+    if forest.negated:
+        below = writer.op(B.NEG, (table,), (shape[1],))
+        options = schema.ConcatenationOptionsT()
+        table = writer.op(B.CONCATENATION, (table, below), (2 * shape[1],), options=options)
+    leaves = _walk(writer, forest, table)
+    scale = 1.0 / len(forest.roots) if node.attributes.get("aggregate_function") == b"AVERAGE" else 1.0
+    targets = forest.weights.shape[1]
+    held = writer.const(forest.weights * np.float32(scale), name=f"{writer.label};leaves")
+    found = _look(writer, held, leaves, (len(forest.roots), targets))
+    total = reduced(writer, B.SUM, found, [0])
+    if forest.base.any():
+        operands = (total, writer.const(forest.base[None, :]))
+        total = writer.op(B.ADD, operands, (1, targets), options=schema.AddOptionsT())
+    writer.give(out, writer.reshape(total, writer.shape(out)))
+
+
+def _walk(writer: Writer, forest: Forest, table: int) -> int:
+    """Nodes at which the trees end, int32 of shape ``(trees,)``."""
+    count = (len(forest.roots),)
+    held = {
+        name: writer.const(array, name=f"{writer.label};{name}")
+        for name, array in (
+            ("feature", forest.feature),
+            ("threshold", forest.threshold),
+            ("yes", forest.yes),
+            ("no", forest.no),
+        )
+    }
+    place = writer.const(forest.roots, name=f"{writer.label};roots")
+    for _ in range(forest.depth):
+        value = _look(writer, table, _look(writer, held["feature"], place, count, "int32"), count)
+        least = _look(writer, held["threshold"], place, count)
+        test = writer.op(B.LESS_EQUAL, (value, least), count, "bool", schema.LessEqualOptionsT())
+        sides = (_look(writer, held["yes"], place, count, "int32"), _look(writer, held["no"], place, count, "int32"))
+        place = writer.op(B.SELECT_V2, (test, *sides), count, "int32", schema.SelectV2OptionsT())
+    return place
+
+
+def _look(writer: Writer, table: int, places: int, shape: Sequence[int], dtype: str = "float32") -> int:
+    return writer.op(B.GATHER, (table, places), shape, dtype, schema.GatherOptionsT())
+
+
+HANDLERS: Mapping[str, Handler] = {"TreeEnsembleRegressor": tree_regressor}

@@ -1,0 +1,85 @@
+"""The TFLite back end, on the CPU (XNNPACK). Nothing of an engine is imported before the first load."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from edgehybrid.errors import ModelError
+from edgehybrid.runtime.backends.protocol import LoadRequest, Session
+from edgehybrid.runtime.backends.tflite_engine import find_engine, missing_engine, require_engine
+from edgehybrid.runtime.backends.tflite_session import Slot, TfliteSession
+
+SIGNATURE = "serving_default"
+_LOAD_ERRORS = (ValueError, RuntimeError, SystemError)  # what the engines raise for a file that they cannot run
+
+
+class TfliteBackend:
+    """Runs ``.tflite`` variants with LiteRT, or with tflite-runtime where that is what the board has."""
+
+    @property
+    def name(self) -> str:
+        """Key that variants name in ``VariantInfo.backend``."""
+        return "tflite"
+
+    def unavailable(self) -> str | None:
+        """Say why it cannot be used here; ``None`` when it can."""
+        return missing_engine()
+
+    def load(self, request: LoadRequest, /) -> Session:
+        """Load a variant, ready to run.
+
+        Args:
+            request: The file, its threads, what the bundle says of its tensors, and the engine that it needs.
+
+        Raises:
+            ModelError: The file is missing, damaged, or uses what this engine lacks.
+            BackendError: There is no engine here, or one that would compute the file wrongly.
+        """
+        engine = find_engine()
+        if not request.model_file.is_file():
+            raise ModelError(f"There is no model file {request.model_file}.", "Check the path.")
+        require_engine(engine, request.needs, str(request.model_file))
+
+        def open_interpreter() -> Any:
+            interpreter = engine.interpreter(model_path=str(request.model_file), num_threads=request.threads)
+            interpreter.allocate_tensors()
+            return interpreter
+
+        try:
+            interpreter = open_interpreter()
+            inputs, outputs = _slots(interpreter)
+        except _LOAD_ERRORS as error:
+            raise ModelError(
+                f"{engine.package} {engine.version} cannot load {request.model_file}: {_clean(error)}.",
+                "Copy the bundle again; if it stays, update the engine or use another point.",
+            ) from error
+        return TfliteSession(open_interpreter, interpreter, inputs, outputs, request)
+
+
+def is_tflite(content: bytes) -> bool:
+    """Tell whether ``content`` is a TFLite file."""
+    return content[4:8] == b"TFL3"
+
+
+def _slots(interpreter: Any) -> tuple[tuple[Slot, ...], tuple[Slot, ...]]:
+    """Inputs and outputs by the names of the signature, or of the tensors in a file without signatures."""
+    signatures = interpreter.get_signature_list()
+    if not signatures:
+        details = interpreter.get_input_details(), interpreter.get_output_details()
+        named = [{detail["name"]: detail for detail in side} for side in details]
+    else:
+        runner = interpreter.get_signature_runner(SIGNATURE if SIGNATURE in signatures else next(iter(signatures)))
+        named = [runner.get_input_details(), runner.get_output_details()]
+    first, second = (tuple(_slot(name, detail) for name, detail in side.items()) for side in named)
+    return first, second
+
+
+def _slot(name: str, detail: Any) -> Slot:
+    shape = tuple(int(n) for n in detail["shape"])
+    return Slot(name=name, index=int(detail["index"]), shape=shape, dtype=np.dtype(detail["dtype"]))
+
+
+def _clean(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__
