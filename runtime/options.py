@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from edgehybrid.errors import EdgeHybridError, RequestError
@@ -31,6 +31,19 @@ class Pin:
         if not isinstance(self.exit_scalar, Keep):
             return self.exit_scalar
         return decision.exit_scalar if exits.enabled else None
+
+    def apply(
+        self, decision: Decision, exits: ExitsPolicy, excluded: Mapping[str, str], present: Callable[[], str]
+    ) -> Decision:
+        """Return the decision as the app wants it: at the pinned point, or where it is if that cannot run here."""
+        decision = replace(decision, exit_scalar=self.scalar(exits, decision))
+        if self.point is None:
+            return decision
+        if self.point in excluded:
+            stays = present()
+            why = f"pinned to {self.point}, which cannot run here ({excluded[self.point]}): {stays} stays"
+            return replace(decision, point=stays, reason=why, guard=None)
+        return replace(decision, point=self.point, reason=f"pinned to {self.point} by the app", guard=None)
 
 
 def make_pin(point: str | None, exit_scalar: float | Keep | None) -> Pin:
