@@ -92,7 +92,7 @@ def facts(result: eh.Result, engine: eh.Engine) -> dict[str, str]:
     now = engine.snapshot
     found = {
         "operating point": result.point,
-        "depth": "answer of the last picture" if result.depth == 0 else str(result.depth),
+        "depth": "none: picture unchanged" if result.depth == 0 else str(result.depth),
         "latency": f"{result.latency_ms:.1f} ms",
     }
     if now.soc_temp_c is not None:

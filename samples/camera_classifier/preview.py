@@ -18,11 +18,11 @@ PAGE = """<!doctype html>
 <style>
  body { margin: 0; min-height: 100vh; display: grid; place-items: center; background: #f4f4f1; color: #1d1d1b;
         font: 16px/1.4 system-ui, sans-serif }
- main { display: flex; flex-wrap: wrap; gap: 32px; align-items: center; padding: 24px }
+ main { display: flex; flex-wrap: wrap; gap: 40px; align-items: center; padding: 24px }
  img { width: 320px; height: 320px; background: #ddd; border-radius: 6px; image-rendering: auto }
  #answer { font-size: 112px; line-height: 1; font-weight: 600; font-variant-numeric: tabular-nums }
  #sure { color: #5f5f59; margin-bottom: 20px }
- table { border-spacing: 0 } td { padding: 3px 20px 3px 0 } td:first-child { color: #5f5f59 }
+ table { border-spacing: 0 } td { padding: 3px 24px 3px 0; white-space: nowrap } td:first-child { color: #5f5f59 }
  td + td { font-variant-numeric: tabular-nums }
  .lost img { opacity: .35 }
  @media (prefers-color-scheme: dark) {

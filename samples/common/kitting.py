@@ -21,6 +21,7 @@ REPLAYS = {"keyword_spotter": "clips", "camera_classifier": "test.npz", "vibrati
 """App to what it plays without a device."""
 
 WORKSHOP = {
+    "preview.png",
     "train.py",
     "augment.py",
     "make_recording.py",
