@@ -20,11 +20,11 @@ from samples.keyword_spotter.features import (
     normalize,
 )
 
-BEFORE_ROWS = 6  # of a word, 60 ms: consonants begin softly
+BEFORE_ROWS = 2  # of a word, 20 ms, beside the rows that began it: consonants begin softly
 QUIET_ROWS = 20  # 200 ms end a word: longer than the silence within "six" or "eight"
 LEAST_ROWS = 15  # 150 ms: shorter is a click
 LOUD_LOG = 3.0  # 13 dB above the room's noise begins a word
-SOFT_LOG = 1.5  # 6.5 dB above it still belongs to one
+SOFT_LOG = 0.7  # 3 dB above it still belongs to one
 FLOOR_ROWS = 300  # the noise of the room is the lowest tenth of the last 3 s
 START_ROWS = 3  # 30 ms: a click is shorter
 

@@ -1,0 +1,58 @@
+"""``python -m benchmarks.arm``: every point of every sample on Cortex-A72 and A76, and what an install takes.
+
+An instruction is not a cycle: there are no caches, no memory bandwidth and no clock in these figures. They rank points
+and show regressions; milliseconds and watts come from a board (``edgehybrid bench``).
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from benchmarks.arm.table import Counts, write
+from edgehybrid.bundle import Bundle
+from tests.arm.board import MODELS, make_board
+from tests.arm.bundles import OPTIONS, kits
+from tests.arm.emulated import Emulated, install
+from tests.arm.root import CannotHaveError
+
+PLACE = Path("out/arm").absolute()
+BOARDS = ("pi4", "pi5")
+RUNS = 5
+
+
+def count(emulated: Emulated, name: str, board: Path, cpu: str, python: Path) -> Counts:
+    """Return the instructions of one inference of each point: the least of some warm ones, in two processes."""
+    bundle = PLACE / "bundles" / f"{name}.bundle"
+    least: list[list[int]] = []
+    for _ in range(2):
+        marks = emulated.count(PLACE / "kits" / "count.py", str(bundle), str(RUNS), cpu=cpu, board=board, python=python)
+        found: dict[int, list[int]] = {}
+        for (begin, start), (_, end) in zip(marks[::2], marks[1::2], strict=True):
+            found.setdefault(begin // 2, []).append(end - start)
+        least.append([min(found[index]) for index in sorted(found)])
+    points = [point.name for point in Bundle.open(bundle).points]
+    apart = max(abs(a - b) / a for a, b in zip(*least, strict=True))
+    return Counts(sample=name, cpu=cpu, instructions=dict(zip(points, least[0], strict=True)), apart=apart)
+
+
+def main() -> int:
+    """Count, and write ``results/arm.json`` and ``results/arm.md``."""
+    try:
+        emulated = Emulated(PLACE)
+        kit = kits(PLACE)
+        boards = {name: make_board(PLACE / "boards" / name, MODELS[name]).root for name in BOARDS}
+        home = install(emulated, boards["pi4"], kit, MODELS["pi4"].cpu)
+        python = next((home / "keyword_spotter/venv/lib").glob("python3*/site-packages"))
+        found = [
+            count(emulated, sample, boards[board], MODELS[board].cpu, python) for sample in OPTIONS for board in BOARDS
+        ]
+    except CannotHaveError as error:
+        print(f"no emulated board here: {error}", file=sys.stderr)
+        return 3
+    write(found, python)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
