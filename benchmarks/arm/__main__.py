@@ -14,6 +14,7 @@ from edgehybrid.bundle import Bundle
 from tests.arm.board import MODELS, make_board
 from tests.arm.bundles import OPTIONS, kits
 from tests.arm.emulated import Emulated, install
+from tests.arm.machine import run_machine
 from tests.arm.root import CannotHaveError
 
 PLACE = Path("out/arm").absolute()
@@ -36,6 +37,23 @@ def count(emulated: Emulated, name: str, board: Path, cpu: str, python: Path) ->
     return Counts(sample=name, cpu=cpu, instructions=dict(zip(points, least[0], strict=True)), apart=apart)
 
 
+def resident() -> dict[str, float] | None:
+    """Return MiB resident of an engine of each sample in a whole emulated machine; ``None`` if there is none here."""
+    bundles = [f"/home/pi/{name}/{name}.bundle" for name in OPTIONS]
+    try:
+        said = run_machine(
+            PLACE,
+            ["/home/pi/keyword_spotter/venv/bin/python", "/mnt/memory.py", *bundles],
+            cpu="cortex-a72",
+            files=[PLACE / "kits" / "memory.py"],
+        )
+    except CannotHaveError as error:
+        print(f"no emulated machine here: {error}", file=sys.stderr)
+        return None
+    lines = [line.split() for line in said.splitlines() if line.startswith("resident ")]
+    return {name: float(mib) for _, name, mib in lines}
+
+
 def main() -> int:
     """Count, and write ``results/arm.json`` and ``results/arm.md``."""
     try:
@@ -50,7 +68,7 @@ def main() -> int:
     except CannotHaveError as error:
         print(f"no emulated board here: {error}", file=sys.stderr)
         return 3
-    write(found, python)
+    write(found, python, resident())
     return 0
 
 

@@ -63,7 +63,7 @@ def build(place: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     host_files(tools, "qemu-user-static", "./usr/bin/qemu-aarch64-static")
     shutil.copy2(tools / "usr/bin/qemu-aarch64-static", tools / "qemu")
-    _unpack(_fetch(place / "apt"), root)
+    _unpack(arm_packages(place / "apt", PACKAGES), root)
     _furnish(root)
 
 
@@ -80,7 +80,12 @@ def host_files(tools: Path, package: str, *wanted: str) -> None:
     subprocess.run(["tar", "-x", "--wildcards", *wanted], input=data, cwd=tools, check=True)
 
 
-def _fetch(state: Path) -> list[Path]:
+def arm_packages(state: Path, packages: Sequence[str], *, only: str = "") -> list[Path]:
+    """Fetch arm64 packages with all that they depend on; returns the archives whose name begins with ``only``.
+
+    Raises:
+        CannotHaveError: They cannot be fetched.
+    """
     for folder in ("lists/partial", "cache/archives/partial"):
         (state / folder).mkdir(parents=True, exist_ok=True)
     (state / "status").touch()
@@ -92,8 +97,8 @@ def _fetch(state: Path) -> list[Path]:
     }  # fmt: skip
     flags = [word for key, value in options.items() for word in ("-o", f"{key}={value}")]
     _call(["apt-get", "-q", *flags, "update"])
-    _call(["apt-get", "-q", "-y", *flags, "--download-only", "install", *PACKAGES])
-    return sorted((state / "cache" / "archives").glob("*.deb"))
+    _call(["apt-get", "-q", "-y", *flags, "--download-only", "install", *packages])
+    return sorted((state / "cache" / "archives").glob(f"{only}*.deb"))
 
 
 def _unpack(archives: Sequence[Path], root: Path) -> None:
