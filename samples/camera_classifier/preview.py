@@ -73,7 +73,9 @@ class Preview:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                body, kind = preview._answer(self.path)
+                asked = self.headers.get("Host", "").rpartition(":")[0]
+                here = asked in {"127.0.0.1", "localhost"}  # a foreign page cannot come here under a name of its own
+                body, kind = preview._answer(self.path) if here else (b"", "text/plain")
                 self.send_response(200 if body else 404)
                 self.send_header("Content-Type", kind)
                 self.send_header("Content-Length", str(len(body)))

@@ -208,6 +208,12 @@ def test_the_preview_shows_picture_and_answer(import_sample: Load) -> None:
         with pytest.raises(urllib.error.HTTPError, match="404") as caught:
             _get(page.port, "picture.bmp")
         caught.value.close()
+        foreign = urllib.request.Request(
+            f"http://127.0.0.1:{page.port}/", headers={"Host": f"evil.example:{page.port}"}
+        )
+        with pytest.raises(urllib.error.HTTPError, match="404") as caught:
+            urllib.request.urlopen(foreign, timeout=5)
+        caught.value.close()
         page.show(np.zeros((30, 40, 3), np.uint8), answer="7", sure="98 % sure", facts={"battery": "80 %"})
         assert "80 %" == json.loads(_get(page.port, "status.json"))["facts"]["battery"]
         assert b"BM" == _get(page.port, "picture.bmp?1")[:2]
