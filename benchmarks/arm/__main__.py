@@ -1,4 +1,6 @@
-"""``python -m benchmarks.arm``: every point of every sample on Cortex-A72 and A76, and what an install takes.
+"""``python -m benchmarks.arm [--keep]``: every point of every sample on Cortex-A72 and A76, and what an install takes.
+
+``--keep`` measures what ``make test-arm`` installed, instead of installing anew.
 
 An instruction is not a cycle: there are no caches, no memory bandwidth and no clock in these figures. They rank points
 and show regressions; milliseconds and watts come from a board (``edgehybrid bench``).
@@ -7,6 +9,7 @@ and show regressions; milliseconds and watts come from a board (``edgehybrid ben
 from __future__ import annotations
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from benchmarks.arm.table import Counts, write
@@ -19,7 +22,7 @@ from tests.arm.root import CannotHaveError
 
 PLACE = Path("out/arm").absolute()
 BOARDS = ("pi4", "pi5")
-RUNS = 5
+RUNS = 3
 
 
 def count(emulated: Emulated, name: str, board: Path, cpu: str, python: Path) -> Counts:
@@ -60,11 +63,16 @@ def main() -> int:
         emulated = Emulated(PLACE)
         kit = kits(PLACE)
         boards = {name: make_board(PLACE / "boards" / name, MODELS[name]).root for name in BOARDS}
-        home = install(emulated, boards["pi4"], kit, MODELS["pi4"].cpu)
+        home = emulated.root / "home/pi"
+        if "--keep" not in sys.argv[1:]:
+            install(emulated, boards["pi4"], kit, MODELS["pi4"].cpu)
         python = next((home / "keyword_spotter/venv/lib").glob("python3*/site-packages"))
-        found = [
-            count(emulated, sample, boards[board], MODELS[board].cpu, python) for sample in OPTIONS for board in BOARDS
-        ]
+        with ThreadPoolExecutor(len(BOARDS)) as pool:  # a thread for each processor: they share no files
+            parts = pool.map(
+                lambda board: [count(emulated, sample, boards[board], MODELS[board].cpu, python) for sample in OPTIONS],
+                BOARDS,
+            )
+            found = [counts for part in parts for counts in part]
     except CannotHaveError as error:
         print(f"no emulated board here: {error}", file=sys.stderr)
         return 3

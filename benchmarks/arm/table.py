@@ -60,7 +60,7 @@ def write(found: Sequence[Counts], site: Path, resident_mib: Mapping[str, float]
     lines = [
         "# Instructions per inference on Arm",
         "",
-        "Millions of guest instructions of one inference at full depth, one thread, the least of 5 warm ones, as QEMU",
+        "Millions of guest instructions of one inference at full depth, one thread, the least of 3 warm ones, as QEMU",
         f"counts them. Two processes differ by {worst:.3%} at most. `make bench-arm` makes this page anew.",
         "",
     ]

@@ -96,8 +96,8 @@ class Emulated:
         Raises:
             CannotHaveError: There is no compiler for the counter, or its emulator cannot be fetched.
         """
-        counter, marks = self._counter(), self.place / "marks.txt"
-        prefix = self._prefix(board)
+        counter, marks = self._counter(), self.place / f"marks-{cpu}.txt"
+        prefix = self._prefix(board, self.place / f"prefix-{cpu}")
         marks.unlink(missing_ok=True)
         environ = {
             "PATH": os.environ["PATH"], "LD_LIBRARY_PATH": str(self._tools / "usr/lib/x86_64-linux-gnu"),
@@ -120,9 +120,8 @@ class Emulated:
         lines = (line.split() for line in marks.read_text().splitlines())
         return [(int(k), int(count)) for k, count in lines]
 
-    def _prefix(self, board: Path) -> Path:
-        """Return a copy of the root with the board's files in it: QEMU finds them by path."""
-        prefix = self.place / "prefix"
+    def _prefix(self, board: Path, prefix: Path) -> Path:
+        """Make a copy of the root with the board's files in it: QEMU finds them by path."""
         shutil.rmtree(prefix, ignore_errors=True)
         shutil.copytree(self.root, prefix, symlinks=True, copy_function=os.link, ignore=_without_homes)
         for name in ("sys", "proc"):
