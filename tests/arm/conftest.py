@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from tests.arm.bundles import kits  # noqa: E402  # the same
 from tests.arm.emulated import Emulated, install  # noqa: E402  # the same
 from tests.arm.root import CannotHaveError  # noqa: E402  # the same
 
-PLACE = ROOT / "out" / "arm"
+PLACE = Path(os.environ.get("EDGEHYBRID_ARM", ROOT / "out" / "arm")).absolute()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
