@@ -23,7 +23,7 @@ def open_picamera() -> Any:
     try:
         from picamera2 import Picamera2
     except ImportError as error:
-        fix = "Run: sudo apt install python3-picamera2, and install this app with --system-packages."
+        fix = "Run: sudo apt install python3-picamera2"
         raise SourceError(f"Picamera2 is not installed ({error}).", fix) from error
     try:
         return Picamera2()

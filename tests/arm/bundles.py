@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,13 @@ from pathlib import Path
 from samples.common.kitting import build_wheel, pack
 
 ROOT = Path(__file__).parents[2]
+ALL_APPS = "keyword_spotter camera_classifier vibration_monitor"
+APPS = tuple(os.environ.get("ARM_APPS", ALL_APPS).split())
+"""The apps to try; the keyword spotter is among them."""
+
+BOARDS = tuple(os.environ.get("ARM_BOARDS", "pi3 pi4 pi5").split())
+"""The boards to try them on."""
+
 DEVICE = "raspberry-pi-4b"
 OPTIONS = {
     "keyword_spotter": ("--eval-data", "samples/keyword_spotter/evaluation.npz"),
@@ -38,7 +46,7 @@ def kits(place: Path) -> Path:
     for old in folder.glob("*.whl"):
         old.unlink()
     wheel = build_wheel(folder)
-    for name in OPTIONS:
+    for name in APPS:
         pack(name, bundle(name, place / "bundles"), folder, wheel=wheel)
         shutil.copy(ROOT / "samples" / name / "test.npz", folder / f"{name}.npz")
     for script in (ROOT / "tests/arm/guest").glob("*.py"):
