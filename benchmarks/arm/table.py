@@ -65,16 +65,7 @@ def write(found: Sequence[Counts], site: Path, resident_mib: Mapping[str, float]
         "",
     ]
     for sample in dict.fromkeys(item.sample for item in found):
-        mine = [item for item in found if item.sample == sample]
-        lines += [f"## {sample}", "", "| point | " + " | ".join(f"{item.cpu} | beside fp32" for item in mine) + " |"]
-        lines.append("| --- |" + " ---: | ---: |" * len(mine))
-        for point in mine[0].instructions:
-            cells = [
-                f"{item.instructions[point] / 1e6:.3f} | {item.instructions['fp32'] / item.instructions[point]:.2f} ×"
-                for item in mine
-            ]
-            lines.append(f"| {point} | " + " | ".join(cells) + " |")
-        lines.append("")
+        lines += _section(sample, [item for item in found if item.sample == sample])
     lines += [
         "## What an install takes",
         "",
@@ -93,3 +84,15 @@ def write(found: Sequence[Counts], site: Path, resident_mib: Mapping[str, float]
     (RESULTS / "arm.md").write_text("\n".join(lines), encoding="utf-8")
     if worst > REPEATABLE:
         raise RuntimeError(f"two processes counted {worst:.2%} apart, more than {REPEATABLE:.1%}")
+
+
+def _section(sample: str, mine: Sequence[Counts]) -> list[str]:
+    lines = [f"## {sample}", "", "| point | " + " | ".join(f"{item.cpu} | beside fp32" for item in mine) + " |"]
+    lines.append("| --- |" + " ---: | ---: |" * len(mine))
+    for point in mine[0].instructions:
+        cells = [
+            f"{item.instructions[point] / 1e6:.3f} | {item.instructions['fp32'] / item.instructions[point]:.2f} ×"
+            for item in mine
+        ]
+        lines.append(f"| {point} | " + " | ".join(cells) + " |")
+    return [*lines, ""]
