@@ -82,7 +82,10 @@ class Emulated:
     ) -> str:
         """Run a command and return what it printed; its errors are in the exception if it fails."""
         process = self.start(words, cpu=cpu, board=board, kit=kit, environ=environ)
-        output, errors = process.communicate()
+        try:
+            output, errors = process.communicate()
+        finally:
+            process.kill()  # when interrupted, nothing of it stays behind
         if process.returncode:
             raise RuntimeError(f"{' '.join(words[:3])} left with {process.returncode}: {errors[-2000:]}")
         return output
