@@ -67,6 +67,7 @@ def main() -> int:
         if "--keep" not in sys.argv[1:]:
             install(emulated, boards["pi4"], kit, MODELS["pi4"].cpu)
         python = next((home / "keyword_spotter/venv/lib").glob("python3*/site-packages"))
+        emulated.make_counter()  # before the threads, which would both make it
         with ThreadPoolExecutor(len(BOARDS)) as pool:  # a thread for each processor: they share no files
             parts = pool.map(
                 lambda board: [count(emulated, sample, boards[board], MODELS[board].cpu, python) for sample in OPTIONS],

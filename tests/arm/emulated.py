@@ -99,7 +99,7 @@ class Emulated:
         Raises:
             CannotHaveError: There is no compiler for the counter, or its emulator cannot be fetched.
         """
-        counter, marks = self._counter(), self.place / f"marks-{cpu}.txt"
+        counter, marks = self.make_counter(), self.place / f"marks-{cpu}.txt"
         prefix = self._prefix(board, self.place / f"prefix-{cpu}")
         marks.unlink(missing_ok=True)
         environ = {
@@ -132,16 +132,22 @@ class Emulated:
             shutil.copytree(board / name, prefix / name, symlinks=True)
         return prefix
 
-    def _counter(self) -> Path:
+    def make_counter(self) -> Path:
+        """Fetch the emulator that counts and compile its plugin, unless they are there; returns the plugin.
+
+        Raises:
+            CannotHaveError: There is no compiler, or a package cannot be fetched.
+        """
         counter = self.place / "count.so"
+        if counter.exists() and counter.stat().st_mtime >= PLUGIN.stat().st_mtime:
+            return counter
         for package, *files in (
             ("qemu-user", "./usr/bin/qemu-aarch64"), ("libcapstone4", "./usr/lib/*"), ("liburing2", "./usr/lib/*"),
         ):  # fmt: skip
             host_files(self._tools, package, *files)
-        if not counter.exists() or counter.stat().st_mtime < PLUGIN.stat().st_mtime:
-            if shutil.which("gcc") is None:
-                raise CannotHaveError("gcc is not installed")
-            subprocess.run(["gcc", "-O2", "-shared", "-fPIC", "-o", counter, PLUGIN], check=True)
+        if shutil.which("gcc") is None:
+            raise CannotHaveError("gcc is not installed")
+        subprocess.run(["gcc", "-O2", "-shared", "-fPIC", "-o", counter, PLUGIN], check=True)
         return counter
 
 
