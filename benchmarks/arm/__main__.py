@@ -1,6 +1,9 @@
-"""``python -m benchmarks.arm [--keep]``: every point of every sample on Cortex-A72 and A76, and what an install takes.
+"""Every point of every sample on Cortex-A72 and A76, what an install takes, and memory.
 
-``--keep`` measures what ``make test-arm`` installed, instead of installing anew.
+``python -m benchmarks.arm [--keep] [SAMPLE ...]``
+
+``--keep`` measures what ``make test-arm`` installed, instead of installing anew. With samples named, they are counted
+anew, and what ``results/arm.json`` says of the others, and of memory, stays.
 
 An instruction is not a cycle: there are no caches, no memory bandwidth and no clock in these figures. They rank points
 and show regressions; milliseconds and watts come from a board (``edgehybrid bench``).
@@ -8,11 +11,12 @@ and show regressions; milliseconds and watts come from a board (``edgehybrid ben
 
 from __future__ import annotations
 
+import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from benchmarks.arm.table import Counts, write
+from benchmarks.arm.table import Counts, read_counts, read_resident, write
 from edgehybrid.bundle import Bundle
 from tests.arm.board import MODELS, make_board
 from tests.arm.bundles import OPTIONS, kits
@@ -20,9 +24,10 @@ from tests.arm.emulated import Emulated, install
 from tests.arm.machine import run_machine
 from tests.arm.root import CannotHaveError
 
-PLACE = Path("out/arm").absolute()
+PLACE = Path(os.environ.get("EDGEHYBRID_ARM", "out/arm")).absolute()
 BOARDS = ("pi4", "pi5")
-RUNS = 3
+RUNS = {"keyword_spotter": 5, "camera_classifier": 3, "vibration_monitor": 60}
+"""Warm inferences of each point; the shorter they are, the more of them it takes to meet one that nothing disturbed."""
 
 
 def count(emulated: Emulated, name: str, board: Path, cpu: str, python: Path) -> Counts:
@@ -30,7 +35,9 @@ def count(emulated: Emulated, name: str, board: Path, cpu: str, python: Path) ->
     bundle = PLACE / "bundles" / f"{name}.bundle"
     least: list[list[int]] = []
     for _ in range(2):
-        marks = emulated.count(PLACE / "kits" / "count.py", str(bundle), str(RUNS), cpu=cpu, board=board, python=python)
+        marks = emulated.count(
+            PLACE / "kits" / "count.py", str(bundle), str(RUNS[name]), cpu=cpu, board=board, python=python
+        )
         found: dict[int, list[int]] = {}
         for (begin, start), (_, end) in zip(marks[::2], marks[1::2], strict=True):
             found.setdefault(begin // 2, []).append(end - start)
@@ -59,6 +66,7 @@ def resident() -> dict[str, float] | None:
 
 def main() -> int:
     """Count, and write ``results/arm.json`` and ``results/arm.md``."""
+    wanted = [name for name in sys.argv[1:] if name in OPTIONS] or list(OPTIONS)
     try:
         emulated = Emulated(PLACE)
         kit = kits(PLACE)
@@ -70,14 +78,15 @@ def main() -> int:
         emulated.make_counter()  # before the threads, which would both make it
         with ThreadPoolExecutor(len(BOARDS)) as pool:  # a thread for each processor: they share no files
             parts = pool.map(
-                lambda board: [count(emulated, sample, boards[board], MODELS[board].cpu, python) for sample in OPTIONS],
+                lambda board: [count(emulated, sample, boards[board], MODELS[board].cpu, python) for sample in wanted],
                 BOARDS,
             )
             found = [counts for part in parts for counts in part]
     except CannotHaveError as error:
         print(f"no emulated board here: {error}", file=sys.stderr)
         return 3
-    write(found, python, resident())
+    before = [] if len(wanted) == len(OPTIONS) else [item for item in read_counts() if item.sample not in wanted]
+    write([*found, *before], python, resident() if len(wanted) == len(OPTIONS) else read_resident())
     return 0
 
 

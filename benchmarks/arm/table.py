@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -45,6 +46,18 @@ def footprint(site: Path) -> dict[str, float]:
     return {**large, "total": round(sum(sizes.values()), 1)}
 
 
+def read_counts() -> list[Counts]:
+    """Return what ``results/arm.json`` holds."""
+    kept = json.loads((RESULTS / "arm.json").read_text(encoding="utf-8"))["counts"]
+    return [Counts(**{key: value for key, value in item.items() if key != "best_ratio"}) for item in kept]
+
+
+def read_resident() -> dict[str, float] | None:
+    """Return what ``results/arm.json`` says of memory."""
+    kept: dict[str, float] | None = json.loads((RESULTS / "arm.json").read_text(encoding="utf-8"))["resident_mib"]
+    return kept
+
+
 def write(found: Sequence[Counts], site: Path, resident_mib: Mapping[str, float] | None) -> None:
     """Write ``results/arm.json`` and ``results/arm.md``.
 
@@ -60,11 +73,11 @@ def write(found: Sequence[Counts], site: Path, resident_mib: Mapping[str, float]
     lines = [
         "# Instructions per inference on Arm",
         "",
-        "Millions of guest instructions of one inference at full depth, one thread, the least of 3 warm ones, as QEMU",
-        f"counts them. Two processes differ by {worst:.3%} at most. `make bench-arm` makes this page anew.",
+        "Millions of guest instructions of one inference at full depth, one thread, the least of some warm ones, as",
+        f"QEMU counts them. Two processes differ by {worst:.3%} at most. `make bench-arm` makes this page anew.",
         "",
     ]
-    for sample in dict.fromkeys(item.sample for item in found):
+    for sample in sorted({item.sample for item in found}):
         lines += _section(sample, [item for item in found if item.sample == sample])
     lines += [
         "## What an install takes",
