@@ -117,6 +117,10 @@ class Emulated:
             str(script),
             *words,
         ]
+        if shutil.which(
+            "setarch"
+        ):  # the same addresses each time: hashes of objects, and with them counts, follow them
+            command = ["setarch", "-R", *command]
         done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"{script.name} left with {done.returncode}: {done.stderr[-2000:]}")
