@@ -6,7 +6,7 @@ OUT := out
 KWS := samples/keyword_spotter
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test format lint types layers unit schemas bench clean
+.PHONY: help demo test test-arm bench-arm format lint types layers unit schemas bench clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -51,6 +51,12 @@ schemas: $(VENV)/.dev ## Renew the JSON Schemas in docs/reference from the types
 
 bench: $(VENV)/.dev ## Measure the figures in benchmarks/README.md and write benchmarks/results
 	$(BIN)/python -m benchmarks
+
+test-arm: $(VENV)/.dev ## The apps on emulated Raspberry Pis 3, 4 and 5 (minutes; needs apt, and namespaces of Linux 6.7)
+	$(BIN)/python -m pytest -m arm tests/arm
+
+bench-arm: $(VENV)/.dev ## Instructions per inference of every point on Cortex-A72 and A76
+	$(BIN)/python -m benchmarks.arm
 
 clean: ## Remove the environment and everything that was made
 	rm -rf $(VENV) $(OUT) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks

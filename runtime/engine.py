@@ -9,7 +9,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from types import TracebackType
 from typing import Self
 
 from edgehybrid.bundle import Bundle
@@ -17,6 +16,7 @@ from edgehybrid.errors import BackendError, EdgeHybridError, RequestError
 from edgehybrid.profiles import DeviceProfile, Policy, load_policy
 from edgehybrid.runtime.accounts import Accounts
 from edgehybrid.runtime.backends import Array, Backend, make_backend
+from edgehybrid.runtime.bench import Figures
 from edgehybrid.runtime.control import Controller, Decision, Until
 from edgehybrid.runtime.execution import (
     Activator,
@@ -38,8 +38,6 @@ _log = logging.getLogger("edgehybrid")
 _JOURNAL = 256
 _MANY_NOTES = 1 << 14
 _now = time.monotonic  # of latencies; the engine's own clock may be a simulator's
-
-
 _KEEP = Keep.KEEP
 
 
@@ -61,6 +59,7 @@ class Engine:
         backends: Back ends by the key that variants name; others come from the registry.
         battery_wh: Energy of the full battery, for gauges that know only percent; needed for a plan until the end.
         start: Point to start with; ``None`` lets the controller choose.
+        bench_joules: Measure every point beside the work for at most so many joules, unless that was done before.
 
     Raises:
         BundleError: The bundle is damaged.
@@ -83,6 +82,7 @@ class Engine:
         backends: Mapping[str, Backend] | None = None,
         battery_wh: float | None = None,
         start: str | None = None,
+        bench_joules: float | None = None,
     ) -> None:
         self._bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
         self._policy = policy if isinstance(policy, Policy) else load_policy(policy)
@@ -91,8 +91,10 @@ class Engine:
         self._context = first_context(deadline_ms, until, clock)
         self._goldens = Goldens(self._bundle)
         self._telemetry = Telemetry(root, device=self._device, clock=clock, pack_wh=battery_wh)
-        self._controller = Controller(self._bundle.points, self._device, self._policy)
-        self._accounts = Accounts(self._bundle.points, self._device, self._controller.observe)
+        self._snapshot = self._telemetry.read()
+        self._figures = Figures(self._bundle, self._device, self._snapshot.on_mains)
+        self._controller = Controller(self._figures.points, self._device, self._policy)
+        self._accounts = Accounts(self._figures.points, self._device, lambda seen: self._controller.observe(seen))
         self._notes: deque[Note] = deque()
         self._lock = threading.Lock()  # of everything that a round changes; a run never waits for it
         self._pin = Pin()
@@ -103,7 +105,6 @@ class Engine:
         self._journal: deque[Switch] = deque(maxlen=_JOURNAL)
         self._switches = self._faults = 0
         self._last_fault: str | None = None
-        self._snapshot = self._telemetry.read()
         self._decision, first = self._first_plan(start)
         self._dial.turn(self._decision.exit_scalar)
         self._activator = Activator(
@@ -113,6 +114,7 @@ class Engine:
         self._watcher = threading.Thread(target=self._watch, name="edgehybrid-watch", daemon=True)
         if background:
             self._watcher.start()
+        self._figures.measure_beside(bench_joules, lambda: self._snapshot, self._renew, self._backends)
 
     def run(self, feeds: Mapping[str, Array]) -> Result:
         """Run one input.
@@ -253,6 +255,7 @@ class Engine:
                 last_fault=self._last_fault,
                 device=self._device.name,
                 policy=self._policy.name,
+                figures=self._figures.table,
             )
 
     @property
@@ -283,16 +286,20 @@ class Engine:
         self._wake.set()
         if self._watcher.is_alive():
             self._watcher.join()
+        self._figures.close()
         self._activator.close()
         self._telemetry.close()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _renew(self) -> None:
+        """Choose by new figures: what the controller learnt of the old ones does not hold for them."""
+        with self._lock:
+            self._controller = Controller(self._figures.points, self._device, self._policy)
 
     def _require_open(self) -> None:
         if self._closed:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from edgehybrid.runtime.backends import Array
+from edgehybrid.runtime.bench import Table
 from edgehybrid.runtime.control import Context, Decision
 from edgehybrid.runtime.energy import Joules
 from edgehybrid.runtime.execution import ExitReport, LatencyStats
@@ -55,6 +56,7 @@ class Status:
         last_fault: The last such error, in words.
         device: Name of the device profile.
         policy: Name of the policy.
+        figures: The table, measured on this device, by which points are chosen; ``None``: the figures of the bundle.
     """
 
     at_s: float
@@ -75,6 +77,7 @@ class Status:
     last_fault: str | None
     device: str
     policy: str
+    figures: Table | None = None
 
     @property
     def reason(self) -> str:

@@ -37,6 +37,8 @@ class Bundle:
             BundleError: Not a bundle, damaged, incomplete, unsafe to read, or of a newer schema.
         """
         root = Path(path)
+        if root.is_symlink():  # a push may turn it elsewhere while we run: stay with this version
+            root = root.resolve()
         doc = decode(_read_manifest(root), str(root))
         require_no_links(root)
         for name, digest in doc.files.items():

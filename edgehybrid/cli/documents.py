@@ -12,9 +12,11 @@ import msgspec
 
 from edgehybrid.bundle import BundleInfo, Dropped, MeasuredOn, ModelInfo, StageInfo, Untouched
 from edgehybrid.exporters import ModelReport
+from edgehybrid.exporters.delivery import Pushed
 from edgehybrid.points import OperatingPoint
 from edgehybrid.profiles import DeviceProfile
 from edgehybrid.runtime.backends import BackendReport
+from edgehybrid.runtime.bench import Table
 from edgehybrid.runtime.energy import Joules
 from edgehybrid.runtime.execution import Switch
 from edgehybrid.runtime.simulation import CONTROLLERS, Figure, Result, Study, figure
@@ -138,6 +140,35 @@ class VerifyDocument:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BenchDocument:
+    """``bench --json``.
+
+    Attributes:
+        schema: Version of this document.
+        bundle: What was measured.
+        figures: What came out.
+        shipped_ms: Point to its median latency in the bundle, at full depth.
+        file: Where it is kept; ``None`` if it is not.
+    """
+
+    schema: int
+    bundle: BundleInfo
+    figures: Table
+    shipped_ms: Mapping[str, float]
+    file: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushDocument:
+    """``push --json``; ``bench`` is what ``edgehybrid bench`` printed there."""
+
+    schema: int
+    host: str
+    pushed: Pushed
+    bench: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DoctorDocument:
     """``doctor --json``."""
 
@@ -155,6 +186,8 @@ DOCUMENTS: Mapping[str, type] = {
     "run": RunDocument,
     "simulate": SimulateDocument,
     "verify": VerifyDocument,
+    "bench": BenchDocument,
+    "push": PushDocument,
     "doctor": DoctorDocument,
 }
 """Name of each JSON Schema in ``docs/reference`` to its type."""

@@ -17,6 +17,8 @@ VERBS = {
     "export": "Turn a model into a bundle of measured operating points.",
     "inspect": "Say what is in a model, or in a bundle.",
     "verify": "Check a bundle's digests and replay its golden vectors here.",
+    "bench": "Measure every point on this device, for engines to choose by.",
+    "push": "Bring a bundle to a device over ssh, switched over at once.",
     "run": "Run inputs through the engine; quality, latency, energy, decisions.",
     "simulate": "Simulate the controller, others and an oracle on a board, a battery and a weather.",
     "doctor": "Say which sensors and back ends this device has.",
