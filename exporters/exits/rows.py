@@ -40,7 +40,7 @@ class Rows:
 
     def __iter__(self) -> Iterator[dict[str, Array]]:
         """Yield one row after the other, as the model takes them: the inputs of a chunk, then their variations."""
-        for number, chunk in enumerate(_chunks(self.samples, self.count)):
+        for number, chunk in enumerate(chunks(self.samples, self.count)):
             yield from chunk
             if not self.variations:
                 continue
@@ -62,14 +62,15 @@ class Rows:
 def head_rows(samples: Samples, *, seed: int) -> Rows:
     """Take as many calibration inputs as heads are fitted on, with variations where there are few of them."""
     count = min(samples.count, MOST_ROWS)
-    first = stacked(next(_chunks(samples, count)), samples)
+    first = stacked(next(chunks(samples, count)), samples)
     variations = count_variations(count) if can_vary(first) else 0
-    chunks = [np.arange(start, min(start + _CHUNK, count)) for start in range(0, count, _CHUNK)]
-    groups = np.concatenate([np.tile(chunk, 1 + variations) for chunk in chunks])
+    parts = [np.arange(start, min(start + _CHUNK, count)) for start in range(0, count, _CHUNK)]
+    groups = np.concatenate([np.tile(chunk, 1 + variations) for chunk in parts])
     return Rows(samples=samples, count=count, variations=variations, groups=groups, seed=seed)
 
 
-def _chunks(samples: Samples, count: int) -> Iterator[list[dict[str, Array]]]:
+def chunks(samples: Samples, count: int) -> Iterator[list[dict[str, Array]]]:
+    """Yield the first ``count`` samples, some dozen at a time."""
     singles = islice((batch.feeds for batch in samples.batches(1)), count)
     while chunk := list(islice(singles, _CHUNK)):
         yield chunk

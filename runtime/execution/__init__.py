@@ -3,7 +3,7 @@
 from edgehybrid.runtime.execution.activation import Activator, Request, Switch
 from edgehybrid.runtime.execution.dial import Dial, Setting
 from edgehybrid.runtime.execution.frames import LoadedStage
-from edgehybrid.runtime.execution.gate import Gate, gate_distance, make_gate
+from edgehybrid.runtime.execution.gate import Gate, gate_distance, make_gate, sketch
 from edgehybrid.runtime.execution.goldens import Goldens
 from edgehybrid.runtime.execution.ledger import LatencyStats, Ledger, Note
 from edgehybrid.runtime.execution.loading import load_plan, load_request, self_test
@@ -35,4 +35,5 @@ __all__ = [
     "load_request",
     "make_gate",
     "self_test",
+    "sketch",
 ]

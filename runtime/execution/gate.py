@@ -6,7 +6,7 @@ large enough, and the model runs again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,7 +38,12 @@ def gate_distance(a: Mapping[str, Array], b: Mapping[str, Array], scales: Mappin
         At least 0; NaN where an input holds what is not a number. Calibrate and run with this very function: of large
         inputs it looks at every n-th value only.
     """
-    return sketch_distance({name: _thin(a[name]) for name in scales}, {name: _thin(b[name]) for name in scales}, scales)
+    return sketch_distance(sketch(a, scales), sketch(b, scales), scales)
+
+
+def sketch(feeds: Mapping[str, Array], names: Iterable[str]) -> Sketch:
+    """Return what is compared of an input: float32 vectors of at most some thousand values; of itself, the same."""
+    return {name: _thin(feeds[name]) for name in names}
 
 
 def sketch_distance(a: Sketch, b: Sketch, scales: Mapping[str, float]) -> float:
@@ -120,21 +125,21 @@ class Gate:
         rank, signature = self._ranks[point], self._signature(feeds)
         if signature is None or not plan.stages:
             return plan.trace(feeds)
-        sketch = {name: _thin(feeds[name]) for name in self._scales}
+        looks = sketch(feeds, self._scales)
         held = self._held
         if (
             held is not None
             and held.signature == signature
             and 0 <= now_s - held.at_s <= self._max_age_s
             and held.serves(rank, setting, point)
-            and sketch_distance(sketch, held.sketch, self._scales) <= self._threshold
+            and sketch_distance(looks, held.sketch, self._scales) <= self._threshold
         ):
             return _copies(held.outputs), 0, None, None
         trace = plan.trace(feeds)
         outputs, _, confidence, seen = trace
         self._held = _Answer(
             signature=signature,
-            sketch=sketch,
+            sketch=looks,
             outputs=_copies(outputs),
             rank=rank,
             scalar=None if confidence is None or seen is None else seen[0].setting.scalar,
