@@ -60,7 +60,7 @@ def run(args: argparse.Namespace, service: Service) -> None:
         source = WavFolder(args.replay, realtime=args.realtime, repeat=args.repeat)
         inbox = Inbox("queue" if args.realtime else "wait", size=WAITING_CHUNKS)
     answers = Answers(args.answers)
-    with open_engine(args, deadline_ms=100) as engine, Feed(source, inbox) as feed:
+    with open_engine(args, deadline_ms=args.deadline) as engine, Feed(source, inbox) as feed:
         service.ready()
         service.status(f"listening to {source.name}")
         spot(engine, inbox, service, answers)
@@ -75,6 +75,9 @@ def parser() -> argparse.ArgumentParser:
         "Hears the ten English digits.", replay="a wav file or a folder of them (8 kHz, 16 bit, mono)"
     )
     options.add_argument("--device", help="sound card, by name or number (arecord -L)")
+    options.add_argument(
+        "--deadline", type=float, default=100.0, metavar="MS", help="time for an answer (default: 100)"
+    )
     options.add_argument("--realtime", action="store_true", help="replay at the pace of the clock")
     options.add_argument("--repeat", type=int, default=1, help="replay so often")
     return options

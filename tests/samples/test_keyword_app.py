@@ -147,6 +147,7 @@ def _args(bundle: Bundle, replay: Path, answers: Path | None = None) -> SimpleNa
         answers=answers,
         root="/",
         device=None,
+        deadline=100.0,
         realtime=False,
         repeat=1,
     )
