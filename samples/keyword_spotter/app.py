@@ -75,9 +75,7 @@ def parser() -> argparse.ArgumentParser:
         "Hears the ten English digits.", replay="a wav file or a folder of them (8 kHz, 16 bit, mono)"
     )
     options.add_argument("--device", help="sound card, by name or number (arecord -L)")
-    options.add_argument(
-        "--deadline", type=float, default=100.0, metavar="MS", help="time for an answer (default: 100)"
-    )
+    options.add_argument("--deadline", type=float, default=100.0, metavar="MS", help="for an answer (default: 100)")
     options.add_argument("--realtime", action="store_true", help="replay at the pace of the clock")
     options.add_argument("--repeat", type=int, default=1, help="replay so often")
     return options
