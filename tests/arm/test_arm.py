@@ -123,7 +123,8 @@ def test_the_vibration_monitor_tells_as_on_x86(installed: Path, make_pi: Callabl
 def test_the_app_follows_the_board(installed: Path, make_pi: Callable[[str], Pi]) -> None:
     """The battery drains, goes and comes back, the chip gets hot and throttles: the app switches and answers on."""
     pi = make_pi("pi4")
-    words = ["keyword_spotter/run", "--replay", "samples/keyword_spotter/clips", "--realtime", "--repeat", "60", "--deadline", "60000",
+    words = ["keyword_spotter/run", "--replay", "samples/keyword_spotter/clips", "--realtime", "--repeat", "60",
+             "--deadline", "60000",
              "--verbose", "--answers", "/home/pi/answers.jsonl"]  # fmt: skip
     process = pi.emulated.start(words, cpu=pi.cpu, board=pi.tree.root, kit=pi.kit)
     answers = installed / "answers.jsonl"
