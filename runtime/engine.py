@@ -30,6 +30,7 @@ from edgehybrid.runtime.execution import (
     load_plan,
     make_gate,
 )
+from edgehybrid.runtime.memory import Memory
 from edgehybrid.runtime.options import Keep, Pin, as_request, find_device, first_context, make_pin, next_context, words
 from edgehybrid.runtime.results import Result, Status
 from edgehybrid.runtime.telemetry import Snapshot, Telemetry
@@ -60,6 +61,7 @@ class Engine:
         battery_wh: Energy of the full battery, for gauges that know only percent; needed for a plan until the end.
         start: Point to start with; ``None`` lets the controller choose.
         bench_joules: Measure every point beside the work for at most so many joules, unless that was done before.
+        memory: File for what the controller learns, read at the start and kept up to date; without, it learns anew.
 
     Raises:
         BundleError: The bundle is damaged.
@@ -83,6 +85,7 @@ class Engine:
         battery_wh: float | None = None,
         start: str | None = None,
         bench_joules: float | None = None,
+        memory: str | os.PathLike[str] | None = None,
     ) -> None:
         self._bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
         self._policy = policy if isinstance(policy, Policy) else load_policy(policy)
@@ -93,7 +96,8 @@ class Engine:
         self._telemetry = Telemetry(root, device=self._device, clock=clock, pack_wh=battery_wh)
         self._snapshot = self._telemetry.read()
         self._figures = Figures(self._bundle, self._device, self._snapshot.on_mains)
-        self._controller = Controller(self._figures.points, self._device, self._policy)
+        self._memory = Memory(memory, clock())
+        self._controller = Controller(self._figures.points, self._device, self._policy, state=self._memory.recall())
         self._accounts = Accounts(self._figures.points, self._device, lambda seen: self._controller.observe(seen))
         self._notes: deque[Note] = deque()
         self._lock = threading.Lock()  # of everything that a round changes; a run never waits for it
@@ -170,11 +174,7 @@ class Engine:
             BackendError: The engine is closed.
         """
         self._require_open()
-        wish = make_pin(point, exit_scalar)
-        if point is not None:
-            self._bundle.point(point)
-            if point in self._excluded:
-                raise RequestError(f"{point} cannot run here: {self._excluded[point]}", "Pin another point.")
+        wish = make_pin(point, exit_scalar, self._bundle, self._excluded)
         with self._lock:
             self._pin = wish
             self._choose()
@@ -287,6 +287,7 @@ class Engine:
         if self._watcher.is_alive():
             self._watcher.join()
         self._figures.close()
+        self._memory.keep(self._controller.state, self._clock(), last=True)
         self._activator.close()
         self._telemetry.close()
 
@@ -325,6 +326,7 @@ class Engine:
             self._count()
             self._snapshot = self._telemetry.read()
             self._accounts.look(self._snapshot)
+            self._memory.keep(self._controller.state, self._clock())
             return self._choose()
 
     def _choose(self) -> Decision:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from edgehybrid.bundle import Bundle
 from edgehybrid.errors import EdgeHybridError, RequestError
 from edgehybrid.profiles import DeviceProfile, ExitsPolicy, detect_device, load_device
 from edgehybrid.runtime.control import Context, Decision, Until, seconds_until
@@ -52,14 +53,18 @@ class Pin:
         return replace(alone, point=point, reason=f"pinned to {point} by the app")
 
 
-def make_pin(point: str | None, exit_scalar: float | Keep | None) -> Pin:
+def make_pin(point: str | None, exit_scalar: float | Keep | None, bundle: Bundle, excluded: Mapping[str, str]) -> Pin:
     """Check a pin.
 
     Raises:
-        RequestError: ``exit_scalar`` is out of range.
+        RequestError: There is no such point, it does not work on this device, or ``exit_scalar`` is out of range.
     """
     if isinstance(exit_scalar, int | float) and not 0 <= exit_scalar <= 1:
         raise RequestError(f"exit_scalar={exit_scalar:g} is out of range.", "Pass 0 to 1, or None.")
+    if point is not None:
+        bundle.point(point)
+        if point in excluded:
+            raise RequestError(f"{point} cannot run here: {excluded[point]}", "Pin another point.")
     return Pin(point=point, exit_scalar=exit_scalar)
 
 

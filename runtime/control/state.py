@@ -8,6 +8,7 @@ import msgspec
 
 from edgehybrid.errors import RequestError
 from edgehybrid.runtime.control.arrivals import Arrivals
+from edgehybrid.runtime.control.evolve import evolve
 from edgehybrid.runtime.control.fuel import Fuel
 from edgehybrid.runtime.control.goals import Debt
 from edgehybrid.runtime.control.slowdown import Slowdown
@@ -59,6 +60,16 @@ class State:
     heat_level: int = 0
     slow_temp_c: float | None = None
     temp_at_s: float | None = None
+
+
+def lasting(state: State) -> State:
+    """Return what of it holds after a restart: nothing that hangs on a clock, which may begin anew, or on a moment."""
+    return State(
+        slow=evolve(state.slow, at_s=None, stayed_s=0.0, inferences=0),
+        arrivals=Arrivals(hours=state.arrivals.hours),
+        heat=Heat(gain=state.heat.gain),
+        watts_scale=state.watts_scale,
+    )
 
 
 def save_state(state: State) -> bytes:
