@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 
 from benchmarks.depth.works import Arrays, Work, loss_of, open_plan, row_feeds
 from benchmarks.machine import interleave, pin_to_one_core, ratio_of_medians
 from edgehybrid.bundle import Bundle
+from edgehybrid.exporters.depth import without_outputs
+from edgehybrid.exporters.model import Graph
 from edgehybrid.points import REFERENCE, OperatingPoint
-from edgehybrid.runtime.execution import Plan
+from edgehybrid.runtime.backends import LoadRequest, OnnxBackend
+from edgehybrid.runtime.execution import LoadedStage, Plan
 
 WITHIN = 0.01  # of a share; of an error, that part of it
 PASSES = 15
@@ -92,8 +98,28 @@ def full_depth(bundle: Bundle, data: Arrays) -> list[dict[str, Any]]:
         if not point.exits or "main" in point.variants or name not in uncut_names or variant in found:
             continue
         uncut = replace(point, name="uncut", variants={"main": name}, exits={}, depths=(), risk=None)
-        plans = {"staged": open_plan(bundle, point, None), "uncut": open_plan(bundle, uncut, None)}
+        whole, cut = open_plan(bundle, uncut, None), open_plan(bundle, point, None)
+        with tempfile.TemporaryDirectory() as folder:
+            bare = replace(cut, stages=_without_heads(bundle, point, Path(folder)))
+        plans = {"staged": cut, "cut": bare, "uncut": whole}
         times = interleave({key: partial(plan.run, feeds) for key, plan in plans.items()}, rounds=150, runs=10)
-        ratio = ratio_of_medians(times["staged"], times["uncut"])
-        found[variant] = {"variant": variant, "stages": len(point.variants), **ratio}
+        ratios = {f"{key}_to_uncut": ratio_of_medians(times[key], times["uncut"]) for key in ("staged", "cut")}
+        found[variant] = {"variant": variant, "stages": len(point.variants), **ratios}
     return list(found.values())
+
+
+def _without_heads(bundle: Bundle, point: OperatingPoint, folder: Path) -> tuple[LoadedStage, ...]:
+    """The stages of a point without their heads: what the cuts alone cost."""
+    stages = []
+    for name, variant_name in point.variants.items():
+        stage, variant = bundle.stage(name), bundle.variant(name, variant_name)
+        file = bundle.path / variant.model_file
+        if stage.exit is not None:
+            heads = [*stage.exit.outputs.values(), stage.exit.confidence]
+            graph = without_outputs(Graph(proto=onnx.load(file, load_external_data=False)), heads)
+            file = folder / f"{name}.onnx"
+            file.write_bytes(graph.to_bytes())
+        weights = None if variant.weights_dir is None else bundle.path / variant.weights_dir
+        request = LoadRequest(model_file=file, weights_dir=weights, threads=point.threads)
+        stages.append(LoadedStage(name=name, session=OnnxBackend().load(request)))
+    return tuple(stages)
