@@ -115,16 +115,16 @@ def _climb(hulls: Sequence[tuple[float, Hull]], goal: float, measure: int) -> Mi
         share = weight / total
         base += share * (hull[0].worth if measure == 1 else hull[0].energy_j)
         for a, b in pairwise(hull):
-            gain, cost = b.worth - a.worth, max(b.energy_j - a.energy_j, _TINY)
-            steps.append((gain / cost, share * gain, share * cost, regime))
+            gain, cost = b.worth - a.worth, b.energy_j - a.energy_j
+            steps.append((gain / max(cost, _TINY), share * gain, share * cost, regime))
     steps.sort(key=itemgetter(0), reverse=True)
-    present, taken, last = hulls[0][1], 0, 0.0
+    present, taken, last, slack = hulls[0][1], 0, 0.0, _TINY * abs(goal)
     for step in steps:
         slope, size, regime = step[0], step[measure], step[3]
         left = goal - base
-        if left <= _TINY * abs(goal):
+        if left <= slack and (measure == 1 or size > slack):  # a step that costs no energy is taken all the same
             return _mix(present, taken, 0.0, slope, reached=measure == 1 or left >= 0)
-        if size > left:
+        if size > max(left, slack if measure == 2 else 0.0):
             part = left / size
             return _mix(present, taken, part if regime == 0 else 0.0, slope)
         base += size

@@ -152,6 +152,7 @@ def _heat_budget(
     if rate <= 0:
         return Budget(numbers=numbers)
     base_w = board_watts(device, state.slow.others if snapshot.cpu_load_pct is not None else 0.0)
-    most_j = max(room_w - base_w, 0.0) / rate
-    why = f"{temp:.4g} °C: {max(room_w - base_w, 0.0):.2g} W keep it below {start_c:.4g} °C"
-    return Budget(most_j=most_j, why=why, numbers=numbers)
+    ours_w = max(room_w - base_w, 0.0)
+    able = f"{ours_w:.2g} W for inferences keep it" if ours_w > 0 else "without inferences it would not stay"
+    why = f"{temp:.4g} °C: {able} below {start_c:.4g} °C a minute ahead"
+    return Budget(most_j=ours_w / rate, why=why, numbers=numbers)

@@ -44,7 +44,7 @@ def _goal(choice: Choice, budget: Budget, goals: Goals) -> str:
         return f"quality goal {abs(goals.worth or 0.0):.4g}, {word} at {1e3 * mix.energy_j:.3g} mJ an input"
     if not budget.why or budget.most_j is None:
         return f"energy goal {1e3 * (goals.energy_j or 0.0):.3g} mJ an input"
-    return budget.why if mix.energy_j <= budget.most_j * _NEAR else f"{budget.why}, which no option keeps"
+    return budget.why if mix.energy_j <= budget.most_j * _NEAR else f"{budget.why}; no option is that cheap"
 
 
 def mixture(high: Option, low: Option, share: float) -> str:

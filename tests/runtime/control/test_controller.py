@@ -293,7 +293,7 @@ def test_the_energy_plan_replaces_the_bands(make_controller: Make) -> None:
         controller.observe(Observation(at_s=i / 20, point="max", depth=1, latency_s=0.02))
     decision = controller.decide(Snapshot(at_s=10, battery_pct=90, battery_wh=2.5), until)
     assert "min" == decision.point
-    assert "2.50 Wh for 1 h allow 0 mJ an input, which no option keeps" in decision.reason
+    assert "2.50 Wh for 1 h allow 0 mJ an input; no option is that cheap" in decision.reason
 
 
 def test_what_the_device_draws_besides_is_measured(make_controller: Make) -> None:

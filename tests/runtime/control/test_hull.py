@@ -37,6 +37,14 @@ def test_no_mix_of_any_options_beats_the_hull(rows: list[Appraised], shares: lis
     assert mix.worth >= worth - 1e-6
 
 
+def test_a_step_that_costs_next_to_nothing_is_taken() -> None:
+    """Energies that differ in the last bit are the same energy: the better option serves."""
+    poor, good = Appraised(ANY, 0.0, 1e-3, 1.0), Appraised(ANY, 1.0, 1e-3 * (1 + 3e-16), 1.0)
+    mix = for_energy([(1.0, upper_hull([poor, good]))], good.energy_j)
+
+    assert 1.0 == pytest.approx(mix.worth)
+
+
 @given(rows=rows, goal=st.floats(0, 1), more=st.floats(0, 1))
 def test_quality_and_energy_rise_together(rows: list[Appraised], goal: float, more: float) -> None:
     """A higher goal never takes less energy; a larger budget never brings less quality."""
