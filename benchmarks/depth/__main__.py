@@ -20,7 +20,7 @@ from benchmarks.machine import RESULTS, describe_machine
 
 def main() -> None:
     """Measure every part that is named, or all; what is not named keeps its last figures."""
-    wanted = sys.argv[1:] or [*(work.name for work in WORKS), "drift", "overhead"]
+    wanted = sys.argv[1:] or [*dict.fromkeys(work.name for work in WORKS), "drift", "overhead"]
     path = RESULTS / "depth.json"
     found: dict[str, Any] = {"samples": {}, "drift": {}, "overhead": {}}
     if path.exists():
@@ -30,7 +30,7 @@ def main() -> None:
         found["overhead"] = exit_decision()
     for work in WORKS:
         if work.name in wanted:
-            found["samples"][work.name] = measure(work)
+            found["samples"][work.label] = measure(work)
     if "drift" in wanted:
         streams = keyword_streams()
         found["drift"]["keyword_spotter"] = {} if streams is None else drift("keyword_spotter", streams)

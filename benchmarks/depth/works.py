@@ -32,12 +32,19 @@ class Work:
         clean: File whose rows judge; the same one where there is no other: then quality is that of the export, where
             each row met thresholds that it did not help to choose.
         max_drop: Most that a point may lose, in the metric's unit; ``None``: as usual.
+        note: Tells it from another work on the same sample.
     """
 
     name: str
     evaluation: str
     clean: str
     max_drop: float | None = 0.05
+    note: str = ""
+
+    @property
+    def label(self) -> str:
+        """What it is called on the page."""
+        return f"{self.name}, {self.note}" if self.note else self.name
 
     @property
     def folder(self) -> Path:
@@ -51,7 +58,8 @@ class Work:
 
 
 WORKS = (
-    Work(name="keyword_spotter", evaluation="test", clean="evaluation"),
+    Work(name="keyword_spotter", evaluation="evaluation", clean="test", note="200 certify"),
+    Work(name="keyword_spotter", evaluation="test", clean="evaluation", note="300 certify"),
     Work(name="camera_classifier", evaluation="test", clean="test"),
     Work(name="vibration_monitor", evaluation="test", clean="test", max_drop=None),
 )
