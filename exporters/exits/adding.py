@@ -31,7 +31,7 @@ EXITS = "exits"
 
 _MOST_CHAINS = 2
 _CLEARLY_SLOWER = 1.15
-_SUFFIXES = ("", "-b", "-c")  # of chains with other cuts
+_SUFFIXES = ("", "-b", "-c", "-d", "-e", "-f")  # of chains with other cuts
 
 
 def add_depth(

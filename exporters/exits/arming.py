@@ -79,7 +79,7 @@ def arm(
         losses=np.column_stack([head_losses(head, full, case.task.losses) for head in heads]),
         costs=judged(blueprint.offers).costs,
     )
-    return Armed(loaded=loaded, path=view.path(), losses=case.task.losses, costs=view.costs)
+    return Armed(loaded=loaded, path=view.path(), losses=case.task.losses, view=view)
 
 
 def _pooling(stage: Graph, number: int, head: Fitted) -> str | None:

@@ -111,7 +111,7 @@ def _load(case: Case, pair: _Pair, large: Candidate) -> Armed | Dropped:
         loaded = load_chain(chain, case.chain_folder(CASCADE), large.threads)
     except (*CHAIN_ERRORS, RequestError) as error:
         return Dropped(name=CASCADE, reason=error.what)
-    return Armed(loaded=loaded, path=pair.view.path(), losses=case.task.losses, costs=pair.view.costs)
+    return Armed(loaded=loaded, path=pair.view.path(), losses=case.task.losses, view=pair.view)
 
 
 def _first_stage(case: Case, pair: _Pair) -> Graph:

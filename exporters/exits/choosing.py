@@ -16,6 +16,7 @@ Float64Array = NDArray[np.float64]
 
 _PAIRED = 6  # offers among which pairs are tried
 _WORTH = 0.95  # of the time of the uncut model
+_PAYS_CLEARLY = 0.8
 _ANOTHER_EXIT = 0.02  # must save so much beside the sets with fewer
 _PLACES = 65
 _FREE = 0.03  # so much more may a run to full depth take; what is beyond counts as if every input paid it
@@ -99,9 +100,23 @@ def choose_sets(
     """The sets to try, each once: the best for each loss, over inputs with their variations, and over inputs alone.
 
     Inputs that are easy for the model (it may have been trained on them) flatter early exits; their variations, which
-    fail more often, tell better what new inputs will do. Which of the sets holds more is seen on the evaluation data.
+    fail more often, tell better what new inputs will do. Neither tells how much more new inputs fail: half of the sets
+    are single later cuts, the surest first. Which of the sets holds more is seen on the evaluation data.
     """
     ordered = sorted(epsilons)
     careful, plain = (choose_cuts(offers, ordered, rows) for rows in (None, inputs))
-    sets = dict.fromkeys(chosen for both in zip(careful, plain, strict=True) for chosen in both)
-    return tuple(chosen for chosen in sets if chosen)[:most]
+    fast = [chosen for both in zip(careful, plain, strict=True) for chosen in both if chosen]
+    fast = list(dict.fromkeys(fast))[: (most + 1) // 2]
+    return tuple(dict.fromkeys([*fast, *_surer(offers, ordered)]))[:most] if fast else ()
+
+
+def _surer(offers: Sequence[Offer], epsilons: Sequence[float]) -> list[tuple[Offer, ...]]:
+    """The best head of each cut that pays clearly, if no other is both surer and cheaper; the surest first."""
+    best: dict[str, tuple[Offer, list[float]]] = {}
+    for offer in offers:
+        costs = judged([offer]).least_costs(epsilons)
+        if offer.cut.name not in best or sum(costs) < sum(best[offer.cut.name][1]):
+            best[offer.cut.name] = offer, costs
+    found = [(float(o.losses.mean()), costs[-1], o) for o, costs in best.values() if costs[-1] < _PAYS_CLEARLY]
+    found.sort(key=lambda item: item[:2])
+    return [(offer,) for loss, cost, offer in found if not any(a < loss and b <= cost for a, b, _ in found)]

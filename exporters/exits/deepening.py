@@ -14,7 +14,8 @@ from edgehybrid.data import Samples
 from edgehybrid.exporters.assemble import Chosen, DeepPoint
 from edgehybrid.exporters.chains import Deep, LoadedChain, depth_runs, mixed, score_chain
 from edgehybrid.exporters.depth import Path as ThresholdPath
-from edgehybrid.exporters.depth import Refusal, make_exits
+from edgehybrid.exporters.depth import Refusal, depths, make_exits
+from edgehybrid.exporters.exits.choosing import Judged
 from edgehybrid.exporters.exits.figures import (
     DELTA,
     Depths,
@@ -46,13 +47,14 @@ class Armed:
         loaded: The chain.
         path: The order in which its thresholds may be lowered.
         losses: How an early answer is judged.
-        costs: What an answer of each depth takes, in runs of the uncut candidate, as far as known before it is timed.
+        view: Its exits as the rows see them that heads and order come from, out of fold; costs in runs of the uncut
+            candidate, as far as known before it is timed.
     """
 
     loaded: LoadedChain
     path: ThresholdPath
     losses: Losses
-    costs: tuple[float, ...]
+    view: Judged
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -74,7 +76,22 @@ class _Promised:
     @property
     def predicted(self) -> float:
         """Mean time of an input, in runs of the uncut candidate."""
-        return float(np.dot(self.armed.costs, self.depths.shares))
+        return float(np.dot(self.armed.view.costs, self.depths.shares))
+
+    @property
+    def lost(self) -> float:
+        """Mean loss of the evaluation inputs under thresholds that they did not help to choose."""
+        return _mean_loss(self.armed.losses.of(self.deep), self.depths.taken)
+
+    @property
+    def lost_elsewhere(self) -> float:
+        """Mean loss of the rows that the heads come from, out of fold, under the thresholds that ship.
+
+        They are other inputs than the evaluation's, with mild variations: what the promise does not speak of.
+        """
+        view = self.armed.view
+        thresholds = self.armed.path.thresholds(self.depths.places[0])
+        return _mean_loss(view.losses, depths(thresholds, view.confidence))
 
 
 def deepen(
@@ -97,7 +114,7 @@ def deepen(
         kept, whys = _promises(armed, deep, options)
         promised += kept
         dropped += whys
-    promised, slower = _fastest(promised)
+    promised, slower = _undominated(promised)
     dropped += slower
     if not promised:
         return replace(chosen, dropped=(*chosen.dropped, *dropped))
@@ -140,18 +157,32 @@ def _promises(armed: Armed, deep: Deep, options: ExportOptions) -> tuple[list[_P
     return kept, dropped
 
 
-def _fastest(promised: Sequence[_Promised]) -> tuple[list[_Promised], list[Dropped]]:
-    """Of the chains of one candidate under one promise the one that is predicted to take least; only that is timed."""
-    best: dict[object, _Promised] = {}
+def _undominated(promised: Sequence[_Promised]) -> tuple[list[_Promised], list[Dropped]]:
+    """Of the chains of one candidate under one promise: those that nothing predicted to be faster equals in loss.
+
+    All keep their promise. Some lose much less than it, on the evaluation inputs and on the others, and are better
+    points for it though slower. Only these are timed.
+    """
+    kept, dropped = [], []
     for item in promised:
-        if item.rivals not in best or item.predicted < best[item.rivals].predicted:
-            best[item.rivals] = item
-    dropped = []
-    for item in promised:
-        if (other := best[item.rivals]) is not item:
-            why = f"{other.name} promises the same and is predicted to take {other.predicted:.2f} of the time without"
-            dropped.append(Dropped(name=item.name, reason=f"exits: {why}, not {item.predicted:.2f}"))
-    return list(best.values()), dropped
+        better = next((other for other in promised if other is not item and _outdoes(other, item)), None)
+        if better is None:
+            kept.append(item)
+            continue
+        why = f"{better.name} promises the same, loses no more and is predicted to take {better.predicted:.2f}"
+        dropped.append(Dropped(name=item.name, reason=f"exits: {why} of the time without, not {item.predicted:.2f}"))
+    return kept, dropped
+
+
+def _outdoes(a: _Promised, b: _Promised) -> bool:
+    surer = a.lost <= b.lost and a.lost_elsewhere <= b.lost_elsewhere
+    return a.rivals == b.rivals and surer and (a.predicted, a.name) < (b.predicted, b.name)
+
+
+def _mean_loss(losses: Float64Array, taken: NDArray[np.int64]) -> float:
+    """Mean loss of rows that leave at depth ``taken``; full depth loses nothing."""
+    whole = np.column_stack([losses, np.zeros(len(losses))])
+    return float(whole[np.arange(len(whole)), taken].mean())
 
 
 def _choose_again(
@@ -242,6 +273,7 @@ def _figures(item: _Promised, reference: Figures, timings: Timings, prepared: Pr
         size_bytes=sum(loaded.size_bytes),
         finite=bool(np.isfinite(item.deep.answers).all()),
         may_lose=item.epsilons[0],
+        lost_elsewhere=item.lost_elsewhere,
     )
 
 

@@ -53,7 +53,7 @@ def arm_own(case: Case, candidate: Candidate) -> Armed | Dropped:
         losses=np.column_stack([seen.failure for seen in sure]),
         costs=(*(cut.share + _STAGE_COST * k for k, cut in enumerate(cuts)), 1.0 + _STAGE_COST * len(cuts)),
     )
-    return Armed(loaded=loaded, path=view.path(), losses=case.task.losses, costs=view.costs)
+    return Armed(loaded=loaded, path=view.path(), losses=case.task.losses, view=view)
 
 
 def _slices(case: Case, candidate: Candidate) -> tuple[tuple[Cut, ...], tuple[Graph, ...]]:

@@ -34,6 +34,7 @@ class Figures:
         size_bytes: If stored apart.
         finite: Whether all outputs are numbers.
         may_lose: Largest loss against its own full depth that its exits promise; 0 without exits.
+        lost_elsewhere: Mean loss of its exits on other inputs than the evaluation's and mild variations of them.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Figures:
     size_bytes: int
     finite: bool = True
     may_lose: float = 0.0
+    lost_elsewhere: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +83,7 @@ def choose(
     the intervals can tell, nor clearly larger, and measurably better in one of them. A few bytes less do not save a
     candidate that is worse in everything else. Likeness to float counts because some hundred
     samples rarely tell 97.0 % from 97.2 %, and the nearer graph is the safer one on inputs that nobody has measured.
-    For the same reason exits dominate nothing that promises to lose less.
+    For the same reason exits dominate nothing that promises to lose less, or that loses less on other inputs.
     """
     dropped: list[Dropped] = []
     alive: list[Figures] = []
@@ -149,7 +151,8 @@ def _dominates(a: Figures, b: Figures, metric: Metric, seed: int) -> bool:
     thrift = paired_ratio(b.cpu_s, a.cpu_s, seed)
     dearer, cheaper = thrift.high < 1.0, thrift.low > 1.0
     larger, smaller = b.size_bytes <= CLEARLY_SMALLER * a.size_bytes, a.size_bytes < b.size_bytes / 1.02
-    if a.may_lose > b.may_lose or quality_worse or slower or dearer or larger:
+    riskier = a.may_lose > b.may_lose or a.lost_elsewhere > b.lost_elsewhere
+    if riskier or quality_worse or slower or dearer or larger:
         return False
     if likeness_worse and not quality_better:
         return False
@@ -167,7 +170,10 @@ def _why_dominated(a: Figures, b: Figures, seed: int) -> str:
 
 def _by_quality(figures: Sequence[Figures], metric: Metric) -> list[Figures]:
     """What promises to lose least and is most float-like first; a measurable difference in quality counts more."""
-    ordered = sorted(figures, key=lambda item: (item.may_lose, -item.sqnr_db, item.quality.drop, item.name))
+    ordered = sorted(
+        figures,
+        key=lambda item: (item.may_lose, item.lost_elsewhere, -item.sqnr_db, item.quality.drop, item.name),
+    )
     for _ in ordered:
         for index in range(len(ordered) - 1):
             first, second = ordered[index], ordered[index + 1]

@@ -80,3 +80,18 @@ def test_more_loss_never_costs_more(epsilons: list[float]) -> None:
     costs = judged(PAIR).least_costs(epsilons)
 
     assert costs == sorted(costs, reverse=True)
+
+
+def test_later_surer_cuts_are_tried_too() -> None:
+    """What wins on easy calibration rows may fail on new ones, so the surest cut that pays is among the sets."""
+    early, sure = offer("early", 0.1, noise=0.3), offer("sure", 0.5, noise=0.01)
+
+    assert (sure,) not in choose_cuts([early, sure], [0.05, 0.1])
+    assert (sure,) in choose_sets([early, sure], (0.05, 0.1), np.arange(N), most=4)
+
+
+def test_a_sure_cut_that_saves_little_is_not_tried() -> None:
+    """A chain costs files and memory: a fifth of the time is the least."""
+    early, sure = offer("early", 0.1, noise=0.3), offer("sure", 0.85, noise=0.01)
+
+    assert (sure,) not in choose_sets([early, sure], (0.05, 0.1), np.arange(N), most=4)
