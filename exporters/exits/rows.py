@@ -29,6 +29,7 @@ class Rows:
         count: Inputs that are taken.
         variations: Of each input.
         groups: Number of the input behind each row, shape ``(rows,)``; the first row of a group is the input itself.
+            A mixture belongs to the input that it is a variation of, though another one is in it too.
         seed: Of the variations.
     """
 
@@ -46,7 +47,7 @@ class Rows:
                 continue
             together = stacked(chunk, self.samples)
             for turn in range(self.variations):
-                varied = vary(together, seed=self.seed + number * self.variations + turn)
+                varied = vary(together, seed=self.seed + number * self.variations + turn, mixed=turn % 2 == 1)
                 yield from apart(varied, self.samples)
 
     def answers(self, session: Session, output: str) -> Float64Array:
