@@ -26,16 +26,21 @@ PASSES = 15
 
 
 def within_a_point(bundle: Bundle, work: Work, data: Arrays) -> dict[str, Any]:
-    """The fastest point with exits beside the fastest without, both within a point of float on the clean data."""
+    """The fastest point with exits beside the fastest without, both within a point of float on the clean data.
+
+    The one with exits is picked by what the bundle says of it, which the clean rows had no part in; if it is not within
+    a point on the clean rows, there is none.
+    """
     pin_to_one_core()
     plans = {point.name: open_plan(bundle, point, 0.0) for point in bundle.points}
     drops = {point.name: _drop(bundle, work, data, plans, point) for point in bundle.points}
     means = {name: np.median(values) for name, values in _passes(bundle, data, plans, 3).items()}
     near = [point for point in bundle.points if drops[point.name] <= _limit(bundle)]
     whole = min((p.name for p in near if not p.exits), key=means.__getitem__)
-    early = min((p.name for p in near if p.exits), key=means.__getitem__, default=None)
+    ours = [point for point in bundle.points if point.exits and point.quality.drop <= _limit(bundle)]
+    early = min((point.name for point in ours), key=means.__getitem__, default=None)
     table = [_row(point, drops[point.name], float(means[point.name])) for point in bundle.points]
-    if early is None:
+    if early is None or early not in {point.name for point in near}:
         return {"points": table, "best_without": whole, "best_with": None, "times_faster": None}
     times = _passes(bundle, data, {name: plans[name] for name in (whole, early)}, PASSES)
     faster = ratio_of_medians(times[whole], times[early])

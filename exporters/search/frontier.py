@@ -17,6 +17,7 @@ CLEARLY_SMALLER = 0.8
 NOT_SLOWER = 0.97  # a median this close to float's counts as equal when the interval holds it
 SAME_SQNR_DB = 3.0  # half the noise, or twice
 CLEARLY_FASTER = 0.99
+CLEARLY_MORE = 1.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +84,8 @@ def choose(
     the intervals can tell, nor clearly larger, and measurably better in one of them. A few bytes less do not save a
     candidate that is worse in everything else. Likeness to float counts because some hundred
     samples rarely tell 97.0 % from 97.2 %, and the nearer graph is the safer one on inputs that nobody has measured.
-    For the same reason exits dominate nothing that promises to lose less, or that loses less on other inputs.
+    For the same reason exits dominate nothing that promises to lose less, or that measures as well and loses clearly
+    less on other inputs.
     """
     dropped: list[Dropped] = []
     alive: list[Figures] = []
@@ -151,12 +153,17 @@ def _dominates(a: Figures, b: Figures, metric: Metric, seed: int) -> bool:
     thrift = paired_ratio(b.cpu_s, a.cpu_s, seed)
     dearer, cheaper = thrift.high < 1.0, thrift.low > 1.0
     larger, smaller = b.size_bytes <= CLEARLY_SMALLER * a.size_bytes, a.size_bytes < b.size_bytes / 1.02
-    riskier = a.may_lose > b.may_lose or a.lost_elsewhere > b.lost_elsewhere
-    if riskier or quality_worse or slower or dearer or larger:
+    if _riskier(a, b) or quality_worse or slower or dearer or larger:
         return False
     if likeness_worse and not quality_better:
         return False
     return quality_better or likeness_better or faster or cheaper or smaller
+
+
+def _riskier(a: Figures, b: Figures) -> bool:
+    """Whether ``a`` may lose more by its promise, or measures no better here and loses clearly more elsewhere."""
+    elsewhere = a.lost_elsewhere > CLEARLY_MORE * b.lost_elsewhere and b.quality.drop <= a.quality.drop
+    return a.may_lose > b.may_lose or elsewhere
 
 
 def _why_dominated(a: Figures, b: Figures, seed: int) -> str:
