@@ -39,8 +39,8 @@ def _speed(samples: Mapping[str, Any]) -> list[str]:
     lines = ["## Mean latency within one point of float", ""]
     lines += [
         "The fastest point with exits whose bundle says that it loses at most a point (1 % of an error), beside the",
-        "fastest without exits; both must be within a point on the clean rows, all of them in turn. Reach: 1.5 on two of",
-        "the three. The keyword spotter has both splits of its unseen speaker: what holds on one of them only is not",
+        "fastest without exits; both must be within a point on the clean rows, all in turn. Reach: 1.5 on two of the",
+        "three. The keyword spotter has both splits of its unseen speaker: what holds on one of them only is not",
         "reached. The camera's rows certified its thresholds too.",
     ]
     lines.append("")
