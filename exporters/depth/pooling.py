@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from edgehybrid.exporters.depth.moments import (
-    append_grid,
+    append_cells,
     append_moments,
     append_parts,
+    append_quarters,
     count_moments,
     grid_of,
     parts_of,
@@ -59,6 +60,12 @@ class Nodes:
             helper.make_node(op, list(inputs), [name], name=f"{self.prefix}_{op}_{self.count}", **attributes)
         )
         return name
+
+    def reduce(self, op: str, value: str, axis: int) -> str:
+        """Append a reduction of one axis, which goes; returns its output."""
+        if self.opset >= 18:  # axes became an input
+            return self.add(op, [value, self.weight(np.array([axis], dtype=np.int64))], keepdims=0)
+        return self.add(op, [value], axes=[axis], keepdims=0)
 
     def weight(self, array: NDArray[np.generic] | np.float32) -> str:
         """Add a constant."""
@@ -155,36 +162,29 @@ def _pool(nodes: Nodes, value: str, kind: str, shape: Sequence[int]) -> list[str
             return [_flatten(nodes, nodes.add("GlobalAveragePool", [value]))]
         case "mean+max":
             return [_flatten(nodes, nodes.add(op, [value])) for op in ("GlobalAveragePool", "GlobalMaxPool")]
-        case "quarters":
-            window = [shape[1] // 2, shape[2] // 2]
-            return [_flatten(nodes, nodes.add("AveragePool", [value], kernel_shape=window, strides=window))]
-        case "rows":
-            window = [1, shape[2]]
-            return [_flatten(nodes, nodes.add("AveragePool", [value], kernel_shape=window, strides=window))]
-        case "grid" | "grid+moments":
-            cells = append_grid(nodes, value, shape)
-            found = [_flatten(nodes, cells)]
-            return [*found, append_moments(nodes, cells, shape)] if "moments" in kind else found
-        case "quarters+moments":
-            return [
-                *_pool(nodes, value, "quarters", shape),
-                append_moments(nodes, append_grid(nodes, value, shape), shape),
-            ]
+        case "quarters" | "rows" | "grid":
+            grid = {"quarters": (2, 2), "rows": (shape[1], 1)}.get(kind) or grid_of(shape)
+            return [_flatten(nodes, append_cells(nodes, value, shape, grid))]
+        case "grid+moments" | "quarters+moments":
+            grid = grid_of(shape)
+            cells = append_cells(nodes, value, shape, grid)
+            means = _flatten(nodes, cells) if kind.startswith("grid") else _quarters(nodes, value, cells, shape, grid)
+            return [means, append_moments(nodes, cells, shape)]
         case "parts-1":
             return [append_parts(nodes, value, shape)]
         case "last-1":
             index = nodes.weight(np.array(shape[0] - 1, dtype=np.int64))
             return [nodes.add("Gather", [value, index], axis=1)]
     axis = int(kind[-1])
-    axes = nodes.weight(np.array([axis], dtype=np.int64))
-    found = [_reduce(nodes, "ReduceMean", value, axes, axis)]
-    return [*found, _reduce(nodes, "ReduceMax", value, axes, axis)] if "max" in kind else found
+    found = [nodes.reduce("ReduceMean", value, axis)]
+    return [*found, nodes.reduce("ReduceMax", value, axis)] if "max" in kind else found
 
 
-def _reduce(nodes: Nodes, op: str, value: str, axes: str, axis: int) -> str:
-    if nodes.opset >= 18:  # axes became an input
-        return nodes.add(op, [value, axes], keepdims=0)
-    return nodes.add(op, [value], axes=[axis], keepdims=0)
+def _quarters(nodes: Nodes, value: str, cells: str, shape: Sequence[int], grid: tuple[int, int]) -> str:
+    """Means of quarters: of the cells where these make them up, else of the value itself."""
+    if grid[0] % 2 == grid[1] % 2 == 0:
+        return append_quarters(nodes, cells, shape, grid)
+    return _flatten(nodes, append_cells(nodes, value, shape, (2, 2)))
 
 
 def _flatten(nodes: Nodes, value: str) -> str:
