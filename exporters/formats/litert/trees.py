@@ -7,7 +7,9 @@ their sum may differ in its last bit, being added in another order.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,8 +47,14 @@ class Forest:
     negated: bool
 
 
-def read_forest(node: Node, features: int) -> Forest:
-    """Read a ``TreeEnsembleRegressor``.
+def read_forest(node: Node, features: int, *, kind: str = "target", columns: int) -> Forest:
+    """Read a ``TreeEnsembleRegressor``, or a ``TreeEnsembleClassifier``.
+
+    Args:
+        node: The node.
+        features: Numbers of its input.
+        kind: How its attributes call what leaves add to: ``target`` or ``class``.
+        columns: How many of those there are.
 
     Raises:
         ModelError: It uses what the table cannot say.
@@ -67,9 +75,9 @@ def read_forest(node: Node, features: int) -> Forest:
         raise node.refuse("trees whose nodes do not hang together")
     tests = [_test(node, mode, value) for mode, value in zip(had["nodes_modes"], had["nodes_values"], strict=True)]
     flipped = np.array([negate for _, negate in tests])
-    weights = np.zeros((count, int(had["n_targets"])), np.float32)
+    weights = np.zeros((count, columns), np.float32)
     for tree, at, target, weight in zip(
-        *(had[f"target_{name}"] for name in ("treeids", "nodeids", "ids", "weights")), strict=True
+        *(had[f"{kind}_{name}"] for name in ("treeids", "nodeids", "ids", "weights")), strict=True
     ):
         weights[place[tree, at], target] += np.float32(weight)
     base = np.array(had.get("base_values") or np.zeros(weights.shape[1]), np.float32)
@@ -88,11 +96,8 @@ def read_forest(node: Node, features: int) -> Forest:
 
 def _require_plain(node: Node) -> None:
     had = node.attributes
-    if had.get("post_transform", b"NONE") != b"NONE" or had.get("aggregate_function", b"SUM") not in (
-        b"SUM",
-        b"AVERAGE",
-    ):
-        raise node.refuse("its sums are transformed, or are no sums")
+    if had.get("aggregate_function", b"SUM") not in (b"SUM", b"AVERAGE"):
+        raise node.refuse("its sums are no sums")
     if any(had.get("nodes_missing_value_tracks_true", ())):
         raise node.refuse("missing values take a side of their own")
     if any(name.endswith("_as_tensor") and name != "nodes_hitrates_as_tensor" for name in had):
@@ -128,19 +133,83 @@ def _depth(node: Node, yes: NDArray[Any], no: NDArray[Any], roots: NDArray[Any])
 
 def tree_regressor(writer: Writer, node: Node) -> None:
     """One row walks down all trees; further rows do it one after the other."""
+    if node.attributes.get("post_transform", b"NONE") != b"NONE":
+        raise node.refuse("its sums are transformed")
+    with _scoped(writer):
+        total = _sums(writer, node, kind="target", columns=int(node.attributes["n_targets"]))
+        writer.give(node.outputs[0], writer.reshape(total, writer.shape(node.outputs[0])))
+
+
+def tree_classifier(writer: Writer, node: Node) -> None:
+    """Three classes or more: the first largest sum names the class; scores are the sums, or their softmax or logistic.
+
+    Of two classes ONNX Runtime makes the second score from the first by rules that hang on signs; they are refused.
+    """
+    labels, transform = node.attributes.get("classlabels_int64s"), node.attributes.get("post_transform", b"NONE")
+    if labels is None:
+        raise node.refuse("classes with names of text")
+    if len(labels) < 3:
+        raise node.refuse(f"{len(labels)} classes")
+    if transform not in _TRANSFORMS:
+        raise node.refuse(f"scores by {transform.decode()}")
+    if not node.attributes.get("base_values") and not _all_spoken_of(node, len(labels)):
+        raise node.refuse("a class of which no tree speaks at every leaf: ONNX Runtime never names it without a score")
+    with _scoped(writer):
+        total = _sums(writer, node, kind="class", columns=len(labels))
+        if name := node.outputs[0]:
+            axis = writer.const(np.array(1, np.int32))
+            options = schema.ArgMaxOptionsT()
+            options.outputType = schema.TensorType.INT32
+            place = writer.op(B.ARG_MAX, (total, axis), (1,), "int32", options)
+            held = writer.const(np.array(labels), "int64", f"{writer.label};classes")
+            writer.give(name, writer.reshape(_look(writer, held, place, (1,), "int32"), writer.shape(name), "int32"))
+        for name in filter(None, node.outputs[1:]):
+            writer.give(name, writer.reshape(_TRANSFORMS[transform](writer, total), writer.shape(name)))
+
+
+def _all_spoken_of(node: Node, classes: int) -> bool:
+    """Whether each row gets a score of each class: some tree adds to it at all of its leaves."""
+    had = node.attributes
+    modes = zip(had["nodes_treeids"], had["nodes_modes"], strict=True)
+    leaves = Counter(tree for tree, mode in modes if mode == b"LEAF")
+    entries = set(zip(*(had[f"class_{name}"] for name in ("treeids", "nodeids", "ids")), strict=True))
+    spoken = Counter((tree, one) for tree, _, one in entries)
+    return {one for (tree, one), count in spoken.items() if count == leaves[tree]} == set(range(classes))
+
+
+@contextmanager
+def _scoped(writer: Writer) -> Iterator[None]:
     writer.scope = SCOPE
     try:
-        _write(writer, node)
+        yield
     finally:
         writer.scope = ""
 
 
-def _write(writer: Writer, node: Node) -> None:
-    x, out = node.inputs[0], node.outputs[0]
+def _softmax(writer: Writer, total: int) -> int:
+    options = schema.SoftmaxOptionsT()
+    options.beta = 1.0
+    return writer.op(B.SOFTMAX, (total,), writer.shape_of(total), options=options)
+
+
+def _logistic(writer: Writer, total: int) -> int:
+    return writer.op(B.LOGISTIC, (total,), writer.shape_of(total))
+
+
+_TRANSFORMS: Mapping[bytes, Callable[[Writer, int], int]] = {
+    b"NONE": lambda _, total: total,
+    b"SOFTMAX": _softmax,
+    b"LOGISTIC": _logistic,
+}
+
+
+def _sums(writer: Writer, node: Node, *, kind: str, columns: int) -> int:
+    """What the leaves that a row reaches add up to, and the base values: shape ``(1, columns)``."""
+    x = node.inputs[0]
     shape = writer.shape(x)
     if writer.dtype(x) != "float32" or len(shape) != 2 or shape[0] != 1:
         raise node.refuse(f"an input of {writer.dtype(x)}{list(shape)}, not of one row of floats")
-    forest = read_forest(node, shape[1])
+    forest = read_forest(node, shape[1], kind=kind, columns=columns)
     table = writer.reshape(writer.read(x), (shape[1],))
     if forest.negated:
         below = writer.op(B.NEG, (table,), (shape[1],))
@@ -148,14 +217,13 @@ def _write(writer: Writer, node: Node) -> None:
         table = writer.op(B.CONCATENATION, (table, below), (2 * shape[1],), options=options)
     leaves = _walk(writer, forest, table)
     scale = 1.0 / len(forest.roots) if node.attributes.get("aggregate_function") == b"AVERAGE" else 1.0
-    targets = forest.weights.shape[1]
     held = writer.const(forest.weights * np.float32(scale), name=f"{writer.label};leaves")
-    found = _look(writer, held, leaves, (len(forest.roots), targets))
+    found = _look(writer, held, leaves, (len(forest.roots), columns))
     total = reduced(writer, B.SUM, found, [0])
     if forest.base.any():
         operands = (total, writer.const(forest.base[None, :]))
-        total = writer.op(B.ADD, operands, (1, targets), options=schema.AddOptionsT())
-    writer.give(out, writer.reshape(total, writer.shape(out)))
+        total = writer.op(B.ADD, operands, (1, columns), options=schema.AddOptionsT())
+    return total
 
 
 def _walk(writer: Writer, forest: Forest, table: int) -> int:
@@ -184,4 +252,7 @@ def _look(writer: Writer, table: int, places: int, shape: Sequence[int], dtype: 
     return writer.op(B.GATHER, (table, places), shape, dtype, schema.GatherOptionsT())
 
 
-HANDLERS: Mapping[str, Handler] = {"TreeEnsembleRegressor": tree_regressor}
+HANDLERS: Mapping[str, Handler] = {
+    "TreeEnsembleRegressor": tree_regressor,
+    "TreeEnsembleClassifier": tree_classifier,
+}
