@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,8 @@ from edgehybrid.exporters.formats import (
     Source,
     TfliteFile,
     forms,
+    maker,
+    needs_of,
     scheme_of,
     write_float,
 )
@@ -48,32 +51,68 @@ def write_tflite(todo: Sequence[Plan], prepared: Prepared, options: ExportOption
     """Write every form of ``todo``; one that cannot be written, or that the gate stops, is dropped with the reason."""
     if not todo:
         return Built(candidates=(), dropped=(), untouched=())
-    source = make_source(prepared)
     tools.progress.start(len(todo), "TFLite files")
     dropped: list[Dropped] = []
     made: list[Candidate] = []
     with tempfile.TemporaryDirectory(prefix="edgehybrid-") as place:
-        folder = Path(place)
-        try:
-            floats = write_float(source, folder)
-        except ModelError as error:  # nothing to quantize: all forms go for the same reason
-            dropped = [Dropped(name=plan.name, reason=error.what) for plan in todo]
-            return Built(candidates=(), dropped=tuple(dropped), untouched=_left(prepared, error.what))
-        quantized = Quantizing(floats, source, folder)
+        files = _Files(prepared, tools, Path(place))
         for plan in todo:
             form = plan.name.removeprefix(PREFIX)
             try:
-                file = floats if form == FLOAT_FORM else quantized(form)
+                file = files(form)
             except ModelError as error:
                 dropped.append(Dropped(name=plan.name, reason=error.what))
             else:
                 made.append(_candidate(plan, form, file, prepared, options))
             tools.progress.advance()
+    if not made:  # nothing to quantize: all forms go for the same reason
+        return Built(candidates=(), dropped=tuple(dropped), untouched=_left(prepared, dropped[0].reason))
     trees = [c for c in prepared.components if c.family == "trees"]
     untouched = tuple(
         Untouched(component=c.name, scheme=f"{PREFIX}int8", reason="trees are compared in float") for c in trees
     )
     return Built(candidates=tuple(made), dropped=tuple(dropped), untouched=untouched)
+
+
+class _Files:
+    """Makes the files; those that passed the gate of this very engine before are taken from the cache."""
+
+    def __init__(self, prepared: Prepared, tools: Tools, folder: Path) -> None:
+        self._prepared, self._tools, self._folder = prepared, tools, folder
+        self._error: ModelError | None = None
+
+    def __call__(self, form: str) -> TfliteFile:
+        """Take or make the file of ``form``.
+
+        Raises:
+            ModelError: It cannot be written, or the gate stops it; found out anew each time.
+        """
+        prepared = self._prepared
+        key = ("tflite", form, maker(), prepared.model.graph.digest, prepared.calibration.sha256)
+
+        def make() -> dict[str, NDArray[np.generic]]:
+            file = self._floats if form == FLOAT_FORM else self._quantized(form)
+            return {"content": np.frombuffer(file.content, np.uint8)}
+
+        return TfliteFile(content=self._tools.cache.get(key, make)["content"].tobytes(), needs=needs_of(form))
+
+    @cached_property
+    def _source(self) -> Source:
+        return make_source(self._prepared)
+
+    @cached_property
+    def _floats(self) -> TfliteFile:
+        if self._error is not None:  # what cannot be written in float fails once, and for all forms
+            raise self._error
+        try:
+            return write_float(self._source, self._folder)
+        except ModelError as error:
+            self._error = error
+            raise
+
+    @cached_property
+    def _quantized(self) -> Quantizing:
+        return Quantizing(self._floats, self._source, self._folder)
 
 
 def joined(one: Built, other: Built) -> Built:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -154,6 +156,21 @@ def forms() -> tuple[str, ...]:
     from edgehybrid.exporters.formats.litert.recipes import RECIPES
 
     return (FLOAT_FORM, *RECIPES)
+
+
+def needs_of(form: str) -> Mapping[str, str]:
+    """Package to least version of an engine that runs a form right."""
+    from edgehybrid.exporters.formats.litert.recipes import ANY_RUNTIME, RECIPES
+
+    return ANY_RUNTIME if form == FLOAT_FORM else RECIPES[form].needs
+
+
+@cache
+def maker() -> str:
+    """What writes and checks files here, our own source by its digest: a file that another one made is made anew."""
+    own = b"".join(path.read_bytes() for path in sorted((Path(__file__).parent / "litert").glob("*.py")))
+    packages = (f"{name} {version(name)}" for name in _PACKAGES.values())
+    return ", ".join([f"writer {hashlib.sha256(own).hexdigest()}", *packages])
 
 
 def scheme_of(form: str, family: str) -> str:

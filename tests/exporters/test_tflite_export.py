@@ -36,10 +36,10 @@ def given(zoo: Any, tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     return prepare(folder / "model.onnx", folder / "data.npz", None, OPTIONS)
 
 
-def written(given: Prepared) -> Built:
+def written(given: Prepared, cache: Path | None = None) -> Built:
     """All TFLite files of it."""
     with local_pool() as pool:
-        tools = Tools(cache=Cache(folder=None), executor=pool, progress=Silent())
+        tools = Tools(cache=Cache(folder=cache), executor=pool, progress=Silent())
         return write_tflite(tflite_plans(given.components), given, OPTIONS, tools)
 
 
@@ -63,6 +63,17 @@ def chosen_all(given: Prepared, lite: Built, folder: Path) -> Chosen:
     return Chosen(
         names=names, trial=trial, scores=scores, figures=found, timings=timings, memory=memory, dropped=lite.dropped
     )
+
+
+@installed
+def test_files_are_made_once(given: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A repeated export takes the files that passed the gate before, byte for byte; refusals are found out anew."""
+    first = written(given, tmp_path)
+    monkeypatch.setattr("edgehybrid.exporters.formats.tflite.check", lambda *_: pytest.fail("written again"))
+    kept = {candidate.name: candidate.file for candidate in written(given, tmp_path).candidates if candidate.file}
+
+    assert kept == {candidate.name: candidate.file for candidate in first.candidates if candidate.file}
+    assert len(kept) >= 3
 
 
 @installed
