@@ -19,7 +19,7 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[export-tflite,report,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[export-tflite,openvino,report,dev]'
 	@touch $@ $(VENV)/.demo
 
 demo: $(VENV)/.demo ## Export the sample, then run it on a draining, heating device; leaves $(OUT)/demo.png

@@ -15,6 +15,9 @@ RiskLoss = Literal["error", "disagreement", "deviation"]
 REFERENCE = "fp32"
 """Name of the point that runs the user's own float graph; always kept, never optimized."""
 
+HOST_BACKENDS = frozenset({"onnx", "tflite", "onnx-openvino", "onnx-xnnpack", "cpu"})
+"""Back ends that compute on the CPU, so that they cannot go away; every other one is taken for an accelerator."""
+
 LEVELS: Mapping[int, tuple[str, ...]] = {
     1: ("max",),
     2: ("max", "min"),
@@ -168,7 +171,7 @@ class OperatingPoint:
         risk: What the exits promise; ``None`` without exits.
         depths: Figures by depth, first the answers after one stage; empty without exits.
         relaxed_quality: Quality at the exit scalar 1; ``None`` without exits. ``quality`` is that at 0.
-        placement: Stage name to back end.
+        placement: Stage name to back end; a stage that is not named runs on that of its variant.
     """
 
     name: str
@@ -186,6 +189,11 @@ class OperatingPoint:
     depths: tuple[DepthFigures, ...] = ()
     relaxed_quality: Quality | None = None
     placement: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def accelerators(self) -> frozenset[str]:
+        """Back ends of its placement that may go away; empty for a point that needs nothing but the CPU."""
+        return frozenset(self.placement.values()) - HOST_BACKENDS
 
     @property
     def is_reference(self) -> bool:

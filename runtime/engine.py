@@ -256,6 +256,7 @@ class Engine:
                 device=self._device.name,
                 policy=self._policy.name,
                 figures=self._figures.table,
+                placement=self._activator.plan.placed(),
             )
 
     @property

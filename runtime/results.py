@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from edgehybrid.runtime.backends import Array
@@ -56,6 +56,7 @@ class Status:
         last_fault: The last such error, in words.
         device: Name of the device profile.
         policy: Name of the policy.
+        placement: Of each stage of the point that serves, its back end and which nodes that took, in words.
         figures: The table, measured on this device, by which points are chosen; ``None``: the figures of the bundle.
     """
 
@@ -78,6 +79,7 @@ class Status:
     device: str
     policy: str
     figures: Table | None = None
+    placement: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def reason(self) -> str:

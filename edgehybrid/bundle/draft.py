@@ -44,6 +44,7 @@ class VariantDraft:
         uses_shared: Whether its external weights lie in the stage's shared files; if not, beside the model file.
         golden_inputs: Its own golden inputs, where they are not those of the stage.
         needs: Package of an engine to the least version that runs the file right; empty: any.
+        placed_atol: Other back end that points place it on, to ``golden_atol`` there.
     """
 
     name: str
@@ -58,6 +59,7 @@ class VariantDraft:
     uses_shared: bool = True
     golden_inputs: Mapping[str, Array] | None = None
     needs: Mapping[str, str] = field(default_factory=dict)
+    placed_atol: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -64,11 +64,12 @@ class VariantInfo:
         golden_file: Golden outputs (npz), relative to the bundle.
         golden_atol: Output name to the largest absolute difference that a healthy device shows on the golden inputs.
         size_bytes: Bytes if it were stored apart: model file and its own weights.
-        backend: Key of the back end that runs it.
+        backend: Key of the back end that runs it, where a point's placement does not name another.
         golden_inputs_file: Golden inputs of its own (npz), where they are not those of the stage: stages cut at a
             quantized tensor take integers.
         needs: Package of an engine to the least version that runs the file right; a package that is not named does not
             run it. Empty: any engine of the back end.
+        placed_atol: Other back end that points place it on, to ``golden_atol`` there: they round in another way.
     """
 
     name: str
@@ -82,6 +83,11 @@ class VariantInfo:
     backend: str = "onnx"
     golden_inputs_file: str | None = None
     needs: Mapping[str, str] = field(default_factory=dict)
+    placed_atol: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+    def allowed(self, backend: str | None = None) -> Mapping[str, float]:
+        """Output name to the largest golden difference on ``backend``; ``None``: on its own."""
+        return self.golden_atol if backend is None else self.placed_atol.get(backend, self.golden_atol)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -157,6 +157,7 @@ def _write_variant(stage: str, variant: VariantDraft, asset: str | None, folder:
         backend=variant.backend,
         golden_inputs_file=own_inputs,
         needs=variant.needs,
+        placed_atol=variant.placed_atol,
     )
 
 

@@ -49,6 +49,8 @@ def command(root: Path, device: str | None, as_json: bool) -> None:
         console.print(f"Not on this device: {', '.join(gone)}")
     console.print(_accelerators(accelerators))
     console.print(_backends(backends))
+    if any(b.problem for b in backends):
+        console.print(_not_offered(backends))
     console.print(_limits(profile))
     for line in _advice(snapshot, profile):
         console.print(f"• {line}")
@@ -95,8 +97,14 @@ def _accelerators(found: tuple[AcceleratorReport, ...]) -> object:
 
 
 def _backends(backends: tuple[BackendReport, ...]) -> object:
-    rows = ((b.name, b.version or "-", b.problem or ", ".join(b.providers)) for b in backends)
-    return prose_table("Back ends", ("back end", "version", "offers"), rows)
+    offered = [b for b in backends if b.problem is None]
+    rows = [(b.name, b.version or "-", ", ".join(b.providers), ", ".join(b.devices) or "-") for b in offered]
+    return prose_table("Back ends", ("back end", "version", "offers", "devices"), rows)
+
+
+def _not_offered(backends: tuple[BackendReport, ...]) -> object:
+    rows = ((b.name, b.problem) for b in backends if b.problem is not None)
+    return prose_table("Not offered here", ("back end", "why"), rows)
 
 
 def _limits(profile: DeviceProfile) -> object:

@@ -24,9 +24,15 @@ STAGE = "main"
 
 
 def make_point(
-    name: str, *, energy_mj: float, latency_ms: float = 1.0, drop: float = 0.0, threads: int = 1
+    name: str,
+    *,
+    energy_mj: float,
+    latency_ms: float = 1.0,
+    drop: float = 0.0,
+    threads: int = 1,
+    backend: str | None = None,
 ) -> OperatingPoint:
-    """Make an operating point whose variant has its own name."""
+    """Make an operating point whose variant has its own name; ``backend`` places it there."""
     value = 0.9 - drop
     return OperatingPoint(
         name=name,
@@ -38,6 +44,7 @@ def make_point(
         size_bytes=1000,
         resident_bytes=1000,
         threads=threads,
+        placement={} if backend is None else {STAGE: backend},
     )
 
 

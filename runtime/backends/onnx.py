@@ -1,4 +1,4 @@
-"""The ONNX Runtime back end, on the CPU. Nothing of onnxruntime is imported before the first load."""
+"""The ONNX Runtime back ends, one for each execution provider. On the CPU nothing is imported before the first load."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import importlib.util
 from typing import Any
 
 from edgehybrid.errors import BackendError, ModelError
+from edgehybrid.runtime.backends.assignment import Assignment, from_subgraphs, refusal
 from edgehybrid.runtime.backends.protocol import LoadRequest, Session
+from edgehybrid.runtime.backends.providers import CPU_PROVIDER, Offer, Provider, offer_of
 from edgehybrid.tensors import TensorSpec
 
 _DTYPES = {
@@ -27,16 +29,34 @@ _DTYPES = {
 
 
 class OnnxBackend:
-    """Runs ``.onnx`` variants with ONNX Runtime's CPU provider."""
+    """Runs ``.onnx`` variants with ONNX Runtime: on its CPU provider, or on the one that it was made for.
+
+    What another provider took is proved by ONNX Runtime's own record, and refused where it is too little or in too
+    many pieces; see ``assignment``.
+    """
+
+    def __init__(self, provider: Provider = CPU_PROVIDER) -> None:
+        self._provider = provider
 
     @property
     def name(self) -> str:
-        """Key that variants name in ``VariantInfo.backend``."""
-        return "onnx"
+        """Key that variants and placements name."""
+        return self._provider.key
+
+    @property
+    def title(self) -> str:
+        """What people call what it computes with."""
+        return self._provider.title
 
     def unavailable(self) -> str | None:
         """Say why it cannot be used here; ``None`` when it can."""
-        return None if importlib.util.find_spec("onnxruntime") else "onnxruntime is not installed"
+        if self._provider is CPU_PROVIDER:
+            return None if importlib.util.find_spec("onnxruntime") else "onnxruntime is not installed"
+        return self.offer().problem
+
+    def offer(self) -> Offer:
+        """Say what it offers here."""
+        return offer_of(self._provider)
 
     def load(self, request: LoadRequest, /) -> Session:
         """Load a variant, ready to run.
@@ -46,25 +66,57 @@ class OnnxBackend:
 
         Raises:
             ModelError: The file is missing, damaged, or uses what this onnxruntime lacks.
-            BackendError: onnxruntime is not installed.
+            BackendError: onnxruntime or the provider is not there, or it took too little of the file.
         """
         if reason := self.unavailable():
-            raise BackendError(f"{reason}.", "Run: pip install onnxruntime")
+            raise BackendError(f"{reason}.", f"It comes with: {self._provider.source}")
         import onnxruntime as ort
 
-        from edgehybrid.runtime.backends.onnx_errors import ORT_ERRORS, load_error
+        from edgehybrid.runtime.backends.onnx_errors import ORT_ERRORS, load_error, place_error
         from edgehybrid.runtime.backends.onnx_session import OnnxSession
 
         if not request.model_file.is_file():
             raise ModelError(f"There is no model file {request.model_file}.", "Check the path.")
-        options = _options(ort, request)
         try:
-            session = ort.InferenceSession(str(request.model_file), options, providers=["CPUExecutionProvider"])
+            session = self._open(ort, request)
+            inputs = tuple(_spec(node, request) for node in session.get_inputs())
+            outputs = tuple(_spec(node, request) for node in session.get_outputs())
+            assignment = self._assignment(session)
         except ORT_ERRORS as error:
+            if self._provider is not CPU_PROVIDER:
+                raise place_error(error, request.model_file, self._provider.title) from error
             raise load_error(error, request.model_file, ort.__version__) from error
-        inputs = tuple(_spec(node, request) for node in session.get_inputs())
-        outputs = tuple(_spec(node, request) for node in session.get_outputs())
-        return OnnxSession(session, inputs, outputs, str(request.model_file))
+        if assignment is not None and (why := refusal(assignment)):
+            raise BackendError(
+                f"{request.model_file} is not run on {self._provider.title}: {why}.", "Use a point on another back end."
+            )
+        return OnnxSession(session, inputs, outputs, str(request.model_file), assignment)
+
+    def _open(self, ort: Any, request: LoadRequest) -> Any:
+        options, provider = _options(ort, request), self._provider
+        if provider is CPU_PROVIDER:
+            return ort.InferenceSession(str(request.model_file), options, providers=[provider.ep])
+        recorded = hasattr(ort.InferenceSession, "get_provider_graph_assignment_info")
+        if request.whole or not recorded:  # what cannot be looked up later is demanded now
+            options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+        wanted = dict(provider.options(request.threads))
+        devices = self.offer().devices
+        if devices:
+            options.add_provider_for_devices(list(devices), wanted)
+            return ort.InferenceSession(str(request.model_file), options)
+        chain = [(provider.ep, wanted), CPU_PROVIDER.ep]
+        return ort.InferenceSession(str(request.model_file), options, providers=chain)
+
+    def _assignment(self, session: Any) -> Assignment | None:
+        """Read the record; ``None`` where this ONNX Runtime keeps none."""
+        if not hasattr(session, "get_provider_graph_assignment_info"):
+            return None
+        pieces = [
+            (piece.ep_name, [node.op_type for node in piece.get_nodes()])
+            for piece in session.get_provider_graph_assignment_info()
+        ]
+        provider = self._provider
+        return from_subgraphs(provider.title, provider.ep, pieces, compiles=provider.compiles)
 
 
 def _options(ort: Any, request: LoadRequest) -> Any:
@@ -75,6 +127,7 @@ def _options(ort: Any, request: LoadRequest) -> Any:
     options.log_severity_level = 4  # fatal only: errors reach the caller as exceptions, once
     # A pool that spins burns a core while the app is idle.
     options.add_session_config_entry("session.intra_op.allow_spinning", "1" if request.spinning else "0")
+    options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")  # unknown keys do no harm
     if request.weights_dir is not None:
         folder = str(request.weights_dir)
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", folder)

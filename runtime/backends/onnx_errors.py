@@ -60,6 +60,14 @@ def load_error(error: Exception, model_file: Path, version: str) -> EdgeHybridEr
     )
 
 
+def place_error(error: Exception, model_file: Path, title: str) -> BackendError:
+    """Say why ``model_file`` did not load on a provider other than the CPU's."""
+    text = _clean(str(error))
+    if "fallback to CPU EP has been explicitly disabled" in text:
+        text = "some of its nodes would stay on the CPU, and the whole was asked for"
+    return BackendError(f"{title} refuses {model_file}: {text[:500]}", "Use a point on another back end.")
+
+
 def run_error(error: Exception, label: str) -> BackendError:
     """Say why a run of ``label`` failed."""
     return BackendError(

@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 
 from edgehybrid.errors import EdgeHybridError
+from edgehybrid.runtime.backends.onnx import OnnxBackend
 from edgehybrid.runtime.backends.protocol import Backend
 from edgehybrid.runtime.backends.registry import BACKENDS, ENTRY_POINTS
+from edgehybrid.runtime.backends.tflite import TfliteBackend
 from edgehybrid.runtime.backends.tflite_engine import find_engine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackendReport:
-    """One back end; ``problem`` says why it cannot be used here, ``None`` when it can."""
+    """One back end; ``problem`` says why it cannot be used here, ``None`` when it can.
+
+    Attributes:
+        name: Key that placements name.
+        version: Of its engine, or of its provider where that has one of its own.
+        providers: What it computes with: of ``onnx``, all that this ONNX Runtime was built with or had plugged in.
+        devices: Devices that it would use.
+        problem: Why it is not offered.
+    """
 
     name: str
     version: str | None
     providers: tuple[str, ...]
     problem: str | None
+    devices: tuple[str, ...] = ()
 
 
 def survey_backends() -> tuple[BackendReport, ...]:
@@ -35,22 +46,24 @@ def survey_backends() -> tuple[BackendReport, ...]:
 
 def _report(name: str, factory: Callable[[], Backend]) -> BackendReport:
     try:
-        problem = factory().unavailable()
+        backend = factory()
+        problem = backend.unavailable()
     except EdgeHybridError as error:
-        problem = str(error)
-    version, providers = _VERSIONS[name]() if name in _VERSIONS and problem is None else (None, ())
-    return BackendReport(name=name, version=version, providers=providers, problem=problem)
+        return BackendReport(name=name, version=None, providers=(), problem=str(error))
+    if problem is not None:
+        return BackendReport(name=name, version=None, providers=(), problem=problem)
+    if isinstance(backend, OnnxBackend):
+        offer = backend.offer()
+        providers = _onnxruntime() if name == "onnx" else (backend.title,)
+        return BackendReport(name=name, version=offer.version, providers=providers, problem=None, devices=offer.names)
+    if isinstance(backend, TfliteBackend):
+        engine = find_engine()
+        version = f"{engine.package} {engine.version}"
+        return BackendReport(name=name, version=version, providers=(backend.title,), problem=None)
+    return BackendReport(name=name, version=None, providers=(), problem=None)
 
 
-def _onnxruntime() -> tuple[str, tuple[str, ...]]:
+def _onnxruntime() -> tuple[str, ...]:
     import onnxruntime
 
-    return onnxruntime.__version__, tuple(onnxruntime.get_available_providers())
-
-
-def _litert() -> tuple[str, tuple[str, ...]]:
-    engine = find_engine()
-    return f"{engine.package} {engine.version}", ("XNNPACK",)  # built in, and on unless it is switched off
-
-
-_VERSIONS: Mapping[str, Callable[[], tuple[str, tuple[str, ...]]]] = {"onnx": _onnxruntime, "tflite": _litert}
+    return tuple(onnxruntime.get_available_providers())

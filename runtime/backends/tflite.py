@@ -1,4 +1,4 @@
-"""The TFLite back end, on the CPU (XNNPACK). Nothing of an engine is imported before the first load."""
+"""The TFLite back ends: on the CPU (XNNPACK), or through a delegate. No engine is imported before the first load."""
 
 from __future__ import annotations
 
@@ -6,26 +6,40 @@ from typing import Any
 
 import numpy as np
 
-from edgehybrid.errors import ModelError
+from edgehybrid.errors import BackendError, ModelError
+from edgehybrid.runtime.backends.assignment import Assignment, refusal
+from edgehybrid.runtime.backends.delegates import Delegate, missing_delegate, open_delegate
 from edgehybrid.runtime.backends.protocol import LoadRequest, Session
-from edgehybrid.runtime.backends.tflite_engine import find_engine, missing_engine, require_engine
-from edgehybrid.runtime.backends.tflite_session import Slot, TfliteSession
+from edgehybrid.runtime.backends.tflite_engine import Engine, find_engine, missing_engine, require_engine
+from edgehybrid.runtime.backends.tflite_session import Slot, TfliteSession, read_assignment
 
 SIGNATURE = "serving_default"
 _LOAD_ERRORS = (ValueError, RuntimeError, SystemError)  # what the engines raise for a file that they cannot run
 
 
 class TfliteBackend:
-    """Runs ``.tflite`` variants with LiteRT, or with tflite-runtime where that is what the board has."""
+    """Runs ``.tflite`` variants with LiteRT, or with tflite-runtime where that is what the board has.
+
+    With a delegate, what it took is read from the engine's list of operators; without that list nothing is claimed:
+    the file is refused.
+    """
+
+    def __init__(self, delegate: Delegate | None = None) -> None:
+        self._delegate = delegate
 
     @property
     def name(self) -> str:
-        """Key that variants name in ``VariantInfo.backend``."""
-        return "tflite"
+        """Key that variants and placements name."""
+        return "tflite" if self._delegate is None else self._delegate.key
+
+    @property
+    def title(self) -> str:
+        """What people call what it computes with."""
+        return "XNNPACK" if self._delegate is None else self._delegate.title  # built in, on unless switched off
 
     def unavailable(self) -> str | None:
         """Say why it cannot be used here; ``None`` when it can."""
-        return missing_engine()
+        return missing_engine() if self._delegate is None else missing_delegate(self._delegate)
 
     def load(self, request: LoadRequest, /) -> Session:
         """Load a variant, ready to run.
@@ -35,15 +49,20 @@ class TfliteBackend:
 
         Raises:
             ModelError: The file is missing, damaged, or uses what this engine lacks.
-            BackendError: There is no engine here, or one that would compute the file wrongly.
+            BackendError: There is no engine or delegate here, one that would compute the file wrongly, or a delegate
+                that took too little of it.
         """
+        if self._delegate is not None and (why := missing_delegate(self._delegate)):
+            raise BackendError(f"{why}.", "Use a point on another back end.")
         engine = find_engine()
         if not request.model_file.is_file():
             raise ModelError(f"There is no model file {request.model_file}.", "Check the path.")
         require_engine(engine, request.needs, str(request.model_file))
 
         def open_interpreter() -> Any:
-            interpreter = engine.interpreter(model_path=str(request.model_file), num_threads=request.threads)
+            interpreter = engine.interpreter(
+                model_path=str(request.model_file), num_threads=request.threads, **self._options(engine, request)
+            )
             interpreter.allocate_tensors()
             return interpreter
 
@@ -55,7 +74,28 @@ class TfliteBackend:
                 f"{engine.package} {engine.version} cannot load {request.model_file}: {_clean(error)}.",
                 "Copy the bundle again; if it stays, update the engine or use another point.",
             ) from error
-        return TfliteSession(open_interpreter, interpreter, inputs, outputs, request)
+        if self._delegate is not None:
+            _require_taken(read_assignment(interpreter, self._delegate.title), self._delegate, request)
+        return TfliteSession(open_interpreter, interpreter, inputs, outputs, request, self.title)
+
+    def _options(self, engine: Engine, request: LoadRequest) -> dict[str, Any]:
+        """With a delegate the built-in one stays off: what was delegated, our one took."""
+        if self._delegate is None:
+            return {}
+        module = engine.module
+        resolver = module.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+        delegate = open_delegate(module, self._delegate, request.threads)
+        return {"experimental_delegates": [delegate], "experimental_op_resolver_type": resolver}
+
+
+def _require_taken(found: Assignment | None, delegate: Delegate, request: LoadRequest) -> None:
+    why = "this engine does not tell what its delegate took" if found is None else refusal(found)
+    if found is not None and why is None and request.whole and found.cpu_share:
+        why = f"something stays on the CPU: {found.describe()}"
+    if why is not None:
+        raise BackendError(
+            f"{request.model_file} is not run on {delegate.title}: {why}.", "Use a point on another back end."
+        )
 
 
 def is_tflite(content: bytes) -> bool:

@@ -23,10 +23,14 @@ class Engine:
     package: str
     version: str
 
+    @property
+    def module(self) -> Any:
+        """Its module with ``Interpreter`` and ``load_delegate``."""
+        return importlib.import_module(f"{_MODULES[self.package]}.interpreter")
+
     def interpreter(self, **options: Any) -> Any:
         """Make an ``Interpreter``."""
-        module = importlib.import_module(f"{_MODULES[self.package]}.interpreter")
-        return module.Interpreter(**options)
+        return self.module.Interpreter(**options)
 
 
 def missing_engine() -> str | None:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from edgehybrid.errors import BackendError, DataError, ModelError
+from edgehybrid.runtime.backends.assignment import Assignment, from_delegated
 from edgehybrid.runtime.backends.feeds import check_feeds
 from edgehybrid.runtime.backends.protocol import Array, LoadRequest
 from edgehybrid.tensors import TensorSpec
@@ -41,7 +42,9 @@ class TfliteSession:
         inputs: tuple[Slot, ...],
         outputs: tuple[Slot, ...],
         request: LoadRequest,
+        provider: str = "XNNPACK",
     ) -> None:
+        self._first, self._provider = first, provider
         self._open, self._label = open_interpreter, str(request.model_file)
         self._in, self._out = inputs, outputs
         self._inputs = tuple(_declared(slot, request.inputs, self._label) for slot in inputs)
@@ -61,6 +64,11 @@ class TfliteSession:
     def outputs(self) -> tuple[TensorSpec, ...]:
         """The tensors that ``run`` returns."""
         return self._outputs
+
+    @property
+    def assignment(self) -> Assignment | None:
+        """What its delegate took, by the engine's list of operators; ``None`` where there is no such list."""
+        return read_assignment(self._first, self._provider)
 
     def run(self, feeds: Mapping[str, Array], /) -> dict[str, Array]:
         """Run one batch; the arrays returned belong to the caller.
@@ -126,6 +134,12 @@ class TfliteSession:
             name: feeds[name] if axis is None else np.take(feeds[name], [row], axis)
             for name, axis in self._in_axes.items()
         }
+
+
+def read_assignment(interpreter: Any, provider: str) -> Assignment | None:
+    """What a delegate took of a file; ``None`` where this engine does not list its operators."""
+    listed = getattr(interpreter, "_get_ops_details", None)  # not public, and the only way to know
+    return None if listed is None else from_delegated(provider, listed())
 
 
 def _declared(slot: Slot, specs: tuple[TensorSpec, ...], label: str) -> TensorSpec:

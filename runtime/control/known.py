@@ -12,7 +12,6 @@ from edgehybrid.runtime.control.thermal import HeatPole
 
 _ROUNDING = 1e-9
 _LEAST_SPAN = 0.05  # of the best quality, for bundles whose points hardly differ
-_HOST = ("onnx", "cpu")
 
 
 class Known:
@@ -84,9 +83,7 @@ class Known:
 
 def accelerated(points: Sequence[OperatingPoint]) -> frozenset[str]:
     """Return the points that need an accelerator."""
-    return frozenset(
-        point.name for point in points if any(backend not in _HOST for backend in point.placement.values())
-    )
+    return frozenset(point.name for point in points if point.accelerators)
 
 
 def _or(all_: list[Option], some: list[Option]) -> list[Option]:

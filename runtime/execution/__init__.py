@@ -6,7 +6,7 @@ from edgehybrid.runtime.execution.frames import LoadedStage
 from edgehybrid.runtime.execution.gate import Gate, gate_distance, make_gate, sketch
 from edgehybrid.runtime.execution.goldens import Goldens
 from edgehybrid.runtime.execution.ledger import LatencyStats, Ledger, Note
-from edgehybrid.runtime.execution.loading import load_plan, load_request, self_test
+from edgehybrid.runtime.execution.loading import backend_of, load_plan, load_request, self_test
 from edgehybrid.runtime.execution.losses import exit_losses
 from edgehybrid.runtime.execution.plan import Plan
 from edgehybrid.runtime.execution.traces import Seen, Trace
@@ -29,6 +29,7 @@ __all__ = [
     "Setting",
     "Switch",
     "Trace",
+    "backend_of",
     "exit_losses",
     "gate_distance",
     "load_plan",

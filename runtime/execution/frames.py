@@ -24,11 +24,12 @@ Step = tuple[int, Callable[[], object], Callable[[], float] | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedStage:
-    """A stage in the variant that the point chose; ``exit`` where the point may answer after it."""
+    """A stage in the variant that the point chose, on ``backend``; ``exit`` where the point may answer after it."""
 
     name: str
     session: Session
     exit: ExitInfo | None = None
+    backend: str = "onnx"
 
 
 class Frame(Protocol):

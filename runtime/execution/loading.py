@@ -38,7 +38,7 @@ def load_plan(
         bundle: Where the point comes from.
         point: The point.
         execution: Spinning and the ceiling for threads.
-        find_backend: Back end by its key.
+        find_backend: Back end by its key; a stage is loaded by the one where the point places it.
         goldens: Where golden vectors are kept from one switch to the next; without, they are read.
         dial: Moves the thresholds of exits; without, they keep the point's own promise and audit nothing.
 
@@ -54,9 +54,10 @@ def load_plan(
     for stage, name in point.variants.items():
         info, variant = bundle.stage(stage), bundle.variant(stage, name)
         request = load_request(bundle, info, variant, threads=threads, spinning=execution.spinning)
-        session = find_backend(variant.backend).load(request)
-        self_test(goldens, info, variant, session)
-        stages.append(LoadedStage(name=stage, session=session, exit=_exit(info, point, session)))
+        backend = backend_of(point, stage, variant)
+        session = find_backend(backend).load(request)
+        self_test(goldens, info, variant, session, backend)
+        stages.append(LoadedStage(name=stage, session=session, exit=_exit(info, point, session), backend=backend))
     model = bundle.doc.model
     plan = Plan(
         point=point,
@@ -68,6 +69,11 @@ def load_plan(
     if len(stages) > 1:
         _warm_chain(plan, bundle, goldens)
     return plan
+
+
+def backend_of(point: OperatingPoint, stage: str, variant: VariantInfo) -> str:
+    """Key of the back end that runs a stage of a point: where the point places it, else that of the variant."""
+    return point.placement.get(stage, variant.backend)
 
 
 def load_request(
@@ -126,8 +132,17 @@ def _first_row(array: Array, spec: TensorSpec) -> Array:
     return array[:1] if spec.shape and isinstance(spec.shape[0], str) else array
 
 
-def self_test(goldens: Goldens, stage: StageInfo, variant: VariantInfo, session: Session) -> None:
+def self_test(
+    goldens: Goldens, stage: StageInfo, variant: VariantInfo, session: Session, backend: str | None = None
+) -> None:
     """Warm ``session`` up and compare it with the golden outputs of ``variant``.
+
+    Args:
+        goldens: Where the golden vectors are.
+        stage: The stage.
+        variant: The variant.
+        session: It, loaded.
+        backend: Back end that it was loaded by; ``None``: the variant's own.
 
     Raises:
         BackendError: Names the tensor and the difference.
@@ -136,8 +151,10 @@ def self_test(goldens: Goldens, stage: StageInfo, variant: VariantInfo, session:
     for _ in range(WARM_UP_RUNS):
         outputs = session.run(feeds)
     where = f"Variant {variant.name!r} of stage {stage.name!r}"
+    if backend not in (None, variant.backend):
+        where += f" on {backend}"
     for name, want in goldens.outputs(variant).items():
-        if problem := _difference(name, outputs, want, variant.golden_atol):
+        if problem := _difference(name, outputs, want, variant.allowed(backend)):
             raise BackendError(
                 f"{where} failed its self-test: {problem}.",
                 "This device computes it differently; use another point, or export for this device.",

@@ -8,7 +8,7 @@ from itertools import count
 
 from edgehybrid.errors import BackendError
 from edgehybrid.points import OperatingPoint
-from edgehybrid.runtime.backends import Array
+from edgehybrid.runtime.backends import Array, assignment_of
 from edgehybrid.runtime.execution.chain import Chain
 from edgehybrid.runtime.execution.dial import Dial
 from edgehybrid.runtime.execution.frames import LoadedStage
@@ -41,6 +41,15 @@ class Plan:
         if len(self.stages) > 1:
             chain = Chain(self.point, self.stages, self.inputs, self.outputs, self.dial)
             object.__setattr__(self, "_chain", chain)
+
+    def placed(self) -> Mapping[str, str]:
+        """Say of each stage where it runs: its back end, and which nodes that took, where it can tell."""
+        found = {}
+        for plan in alone(self):
+            for stage in plan.stages:
+                proof = assignment_of(stage.session)
+                found[stage.name] = stage.backend if proof is None else f"{stage.backend}: {proof.describe()}"
+        return found
 
     def run(self, feeds: Mapping[str, Array]) -> tuple[dict[str, Array], int, float | None]:
         """Run the stages on ``feeds``, until an exit is sure enough.
