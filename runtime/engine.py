@@ -15,6 +15,7 @@ from edgehybrid.bundle import Bundle
 from edgehybrid.errors import BackendError, EdgeHybridError, RequestError
 from edgehybrid.profiles import DeviceProfile, Policy, load_policy
 from edgehybrid.runtime.accounts import Accounts
+from edgehybrid.runtime.availability import Availability, Hooks
 from edgehybrid.runtime.backends import Array, Backend, make_backend
 from edgehybrid.runtime.bench import Figures
 from edgehybrid.runtime.control import Controller, Decision, Until
@@ -27,6 +28,7 @@ from edgehybrid.runtime.execution import (
     Plan,
     Request,
     Switch,
+    audit_plan,
     load_plan,
     make_gate,
 )
@@ -109,12 +111,13 @@ class Engine:
         self._journal: deque[Switch] = deque(maxlen=_JOURNAL)
         self._switches = self._faults = 0
         self._last_fault: str | None = None
+        self._wake, self._closed = threading.Event(), False
+        self._availability = Availability(self._bundle.points, self._hooks(), background=background)
         self._decision, first = self._first_plan(start)
         self._dial.turn(self._decision.exit_scalar)
         self._activator = Activator(
             first, self._load, clock, switched=self._note_switch, failed=self._note_failure, last_run=self._last_note
         )
-        self._wake, self._closed = threading.Event(), False
         self._watcher = threading.Thread(target=self._watch, name="edgehybrid-watch", daemon=True)
         if background:
             self._watcher.start()
@@ -133,7 +136,11 @@ class Engine:
         plan, gate = self._activator.plan, self._gate
         plan = plan if plan.turns is None else plan.turns.next()
         started = _now()
-        outputs, depth, confidence, seen = plan.trace(feeds) if gate is None else gate.trace(plan, feeds)
+        try:
+            outputs, depth, confidence, seen = plan.trace(feeds) if gate is None else gate.trace(plan, feeds)
+        except BackendError as error:  # of an accelerator: a point on the CPU answers
+            present = self._activator.plan
+            plan, (outputs, depth, confidence, seen) = self._availability.rescue(plan, present, feeds, error)
         ended = _now()
         latency_s = ended - started
         point, notes = plan.point.name, self._notes
@@ -174,7 +181,7 @@ class Engine:
             BackendError: The engine is closed.
         """
         self._require_open()
-        wish = make_pin(point, exit_scalar, self._bundle, self._excluded)
+        wish = make_pin(point, exit_scalar, self._bundle, self._gone())
         with self._lock:
             self._pin = wish
             self._choose()
@@ -227,7 +234,7 @@ class Engine:
         decision = self._round()
         while wait:
             self._activator.settle()
-            if decision.point == self._activator.plan.point.name or decision.point not in self._excluded:
+            if decision.point == self._activator.plan.point.name or decision.point not in self._gone():
                 break
             decision = self._round()
         return decision
@@ -248,7 +255,7 @@ class Engine:
                 depths=self._accounts.depths,
                 exits=self._exits.reports(),
                 switches=self._switches,
-                excluded=self._excluded,
+                excluded=self._gone(),
                 joules=self._accounts.joules,
                 latency=self._accounts.latency,
                 faults=self._faults,
@@ -257,6 +264,8 @@ class Engine:
                 policy=self._policy.name,
                 figures=self._figures.table,
                 placement=self._activator.plan.placed(),
+                accelerators=self._availability.words(),
+                stand_by=self._availability.spare,
             )
 
     @property
@@ -310,7 +319,7 @@ class Engine:
     def _watch(self) -> None:
         """Do a round every few seconds, or at once when woken; nothing in between."""
         while True:
-            self._wake.wait(self._policy.switching.interval_s)
+            self._wake.wait(self._availability.wait_s(self._policy.switching.interval_s))
             self._wake.clear()
             if self._closed:
                 return
@@ -326,6 +335,7 @@ class Engine:
         with self._lock:
             self._count()
             self._snapshot = self._telemetry.read()
+            self._availability.look(self._snapshot, self._activator.plan)
             self._accounts.look(self._snapshot)
             self._memory.keep(self._controller.state, self._clock())
             return self._choose()
@@ -338,9 +348,10 @@ class Engine:
         return decision
 
     def _decide(self, snapshot: Snapshot) -> Decision:
-        decision = self._controller.decide(snapshot, self._context, excluded=self._excluded)
+        gone = self._gone()
+        decision = self._controller.decide(snapshot, self._context, excluded=gone)
         decision = replace(decision, exit_scalar=self._pin.scalar(self._policy.exits, decision))
-        return self._pin.settle(decision, self._excluded, lambda: self._activator.plan.point.name)
+        return self._pin.settle(decision, gone, lambda: self._activator.plan.point.name)
 
     def _count(self) -> None:
         """Move the notes of the hot path into the accounts; under the lock."""
@@ -367,13 +378,16 @@ class Engine:
             plan = self._load(self._bundle.point(start).name, None)
             begun = Decision(at_s=self._snapshot.at_s, point=start, reason=f"started at {start} by the app")
             return replace(begun, exit_scalar=self._pin.scalar(self._policy.exits, begun)), plan
-        while len(self._excluded) < len(self._bundle.points):
+        tried: dict[str, str] = {}
+        while len(tried) < len(self._bundle.points):
             decision = self._decide(self._snapshot)
             try:
                 return decision, self._load(decision.point, decision.threads)
             except EdgeHybridError as error:
-                self._excluded = {**self._excluded, decision.point: str(error)}
-        reasons = " ".join(f"{name}: {why}" for name, why in self._excluded.items())
+                if decision.point in tried or not self._availability.refuse(decision.point, str(error)):
+                    self._excluded = {**self._excluded, decision.point: str(error)}
+                tried[decision.point] = str(error)
+        reasons = " ".join(f"{name}: {why}" for name, why in tried.items())
         raise BackendError(f"No point of {self._bundle.path.name} runs here. {reasons}", "Export it for this device.")
 
     def _last_note(self) -> object:
@@ -383,9 +397,38 @@ class Engine:
             return None
 
     def _load(self, name: str, threads: int | None) -> Plan:
+        plan = self._load_alone(name, threads)
+        self._availability.prepare(
+            plan.point,
+            self._excluded,
+            self._snapshot,
+            deadline_s=self._context.deadline_s,
+            keep_mib=self._policy.min_memory_mib,
+        )
+        return plan
+
+    def _load_alone(self, name: str, threads: int | None = None) -> Plan:
         point = self._bundle.point(name)
         point = point if threads in (None, point.threads) else replace(point, threads=threads)
         return load_plan(self._bundle, point, self._policy.execution, self._backend, self._goldens, self._dial)
+
+    def _gone(self) -> Mapping[str, str]:
+        """Points that may not serve, with the reason; where none is left, those that an accelerator may bring back."""
+        gone = {**self._availability.excluded, **self._excluded}
+        return gone if len(gone) < len(self._bundle.points) else self._excluded
+
+    def _hooks(self) -> Hooks:
+        return Hooks(
+            load=self._load_alone,
+            audit=lambda plan: audit_plan(self._bundle, plan, self._goldens),
+            fall_back=lambda plan, why: self._activator.fall_back(plan, why),
+            note=self._note_event,
+            wake=self._wake.set,
+            clock=self._clock,
+        )
+
+    def _note_event(self, key: str, reason: str) -> None:
+        self._journal.append(Switch(at_s=self._clock(), source=key, target=key, reason=reason, ready_s=0.0))
 
     def _backend(self, name: str) -> Backend:
         if name not in self._backends:
@@ -395,9 +438,11 @@ class Engine:
     def _note_switch(self, switch: Switch) -> None:
         self._switches += 1
         self._journal.append(switch)
+        self._availability.served(self._activator.plan)
         _log.info("%s -> %s: %s", switch.source, switch.target, switch.reason)
 
     def _note_failure(self, request: Request, error: Exception) -> None:
-        self._excluded = {**self._excluded, request.point: words(error)}
+        if not self._availability.refuse(request.point, words(error)):
+            self._excluded = {**self._excluded, request.point: words(error)}
         _log.warning("%s is excluded: %s", request.point, words(error))
         self._wake.set()  # choose again at once

@@ -57,6 +57,8 @@ class Status:
         device: Name of the device profile.
         policy: Name of the policy.
         placement: Of each stage of the point that serves, its back end and which nodes that took, in words.
+        accelerators: How each back end that is not the CPU's does, in words.
+        stand_by: The point that is kept loaded for when an accelerator fails; ``None`` while none serves.
         figures: The table, measured on this device, by which points are chosen; ``None``: the figures of the bundle.
     """
 
@@ -80,6 +82,8 @@ class Status:
     policy: str
     figures: Table | None = None
     placement: Mapping[str, str] = field(default_factory=dict)
+    accelerators: Mapping[str, str] = field(default_factory=dict)
+    stand_by: str | None = None
 
     @property
     def reason(self) -> str:

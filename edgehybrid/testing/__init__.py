@@ -1,5 +1,6 @@
 """Fakes as products: devices made of files, recordings of real ones, bundles and back ends that do as they are told."""
 
+from edgehybrid.testing.accelerator import Accelerator
 from edgehybrid.testing.backends import Behaviour, FakeBackend, FakeSession
 from edgehybrid.testing.bundles import make_bundle, make_point
 from edgehybrid.testing.capture import record
@@ -8,6 +9,7 @@ from edgehybrid.testing.recording import Player, Recording
 from edgehybrid.testing.staged import make_staged_bundle, staged_input
 
 __all__ = [
+    "Accelerator",
     "Behaviour",
     "DeviceTree",
     "FakeBackend",

@@ -6,9 +6,9 @@ from edgehybrid.runtime.execution.frames import LoadedStage
 from edgehybrid.runtime.execution.gate import Gate, gate_distance, make_gate, sketch
 from edgehybrid.runtime.execution.goldens import Goldens
 from edgehybrid.runtime.execution.ledger import LatencyStats, Ledger, Note
-from edgehybrid.runtime.execution.loading import backend_of, load_plan, load_request, self_test
+from edgehybrid.runtime.execution.loading import audit_plan, backend_of, load_plan, load_request, self_test
 from edgehybrid.runtime.execution.losses import exit_losses
-from edgehybrid.runtime.execution.plan import Plan
+from edgehybrid.runtime.execution.plan import Plan, alone
 from edgehybrid.runtime.execution.traces import Seen, Trace
 from edgehybrid.runtime.execution.watch import ExitReport, ExitWatch
 
@@ -29,6 +29,8 @@ __all__ = [
     "Setting",
     "Switch",
     "Trace",
+    "alone",
+    "audit_plan",
     "backend_of",
     "exit_losses",
     "gate_distance",

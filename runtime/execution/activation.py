@@ -23,7 +23,8 @@ Clock = Callable[[], float]
 class Switch:
     """A switch that took place; ``ready_s`` is how long the new plan took to load, warm up and pass its test.
 
-    Of the same ``source`` and ``target``: its exits were switched off or on, or are audited more or less.
+    Of the same ``source`` and ``target``: its exits were switched off or on, or are audited more or less; where both
+    are a back end, it is out, or back.
     """
 
     at_s: float
@@ -109,6 +110,16 @@ class Activator:
             self._pending = request
             if self._work is None or self._work.done():
                 self._work = self._worker.submit(self._serve)
+
+    def fall_back(self, plan: Plan, reason: str) -> None:
+        """Let a plan that is loaded serve at once, in the place of one that failed; the worker releases that."""
+        with self._lock:
+            if self._closed or self.plan is plan:
+                return
+            old, self.plan = self.plan, plan
+            leaving = [part for part in alone(old) if part is not plan]
+            self._worker.submit(self._release, leaving)
+        self._switched(Switch(at_s=self._clock(), source=_label(old), target=_label(plan), reason=reason, ready_s=0.0))
 
     @property
     def busy(self) -> bool:

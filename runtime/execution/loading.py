@@ -15,6 +15,7 @@ from edgehybrid.runtime.backends import Array, Backend, LoadRequest, Session
 from edgehybrid.runtime.execution.dial import Dial
 from edgehybrid.runtime.execution.frames import LoadedStage
 from edgehybrid.runtime.execution.goldens import Goldens
+from edgehybrid.runtime.execution.guarded import GuardedPlan
 from edgehybrid.runtime.execution.plan import Plan
 from edgehybrid.tensors import TensorSpec
 
@@ -59,7 +60,7 @@ def load_plan(
         self_test(goldens, info, variant, session, backend)
         stages.append(LoadedStage(name=stage, session=session, exit=_exit(info, point, session), backend=backend))
     model = bundle.doc.model
-    plan = Plan(
+    plan = (GuardedPlan if point.accelerators else Plan)(
         point=point,
         stages=tuple(stages),
         inputs=model.inputs,
@@ -69,6 +70,17 @@ def load_plan(
     if len(stages) > 1:
         _warm_chain(plan, bundle, goldens)
     return plan
+
+
+def audit_plan(bundle: Bundle, plan: Plan, goldens: Goldens) -> None:
+    """Replay the golden vectors of every stage of a plan that serves.
+
+    Raises:
+        BackendError: A stage fails, or no longer gives what it gave.
+    """
+    for stage in plan.stages:
+        variant = bundle.variant(stage.name, plan.point.variants[stage.name])
+        self_test(goldens, bundle.stage(stage.name), variant, stage.session, stage.backend)
 
 
 def backend_of(point: OperatingPoint, stage: str, variant: VariantInfo) -> str:
