@@ -12,7 +12,16 @@ from edgehybrid.runtime.backends.assignment import (
 )
 from edgehybrid.runtime.backends.feeds import check_feeds
 from edgehybrid.runtime.backends.onnx import OnnxBackend
-from edgehybrid.runtime.backends.protocol import Array, Backend, Bindable, Bound, LoadRequest, Session
+from edgehybrid.runtime.backends.protocol import (
+    Array,
+    Backend,
+    Bindable,
+    Bound,
+    Hosted,
+    Hosting,
+    LoadRequest,
+    Session,
+)
 from edgehybrid.runtime.backends.registry import BACKENDS, make_backend
 from edgehybrid.runtime.backends.survey import BackendReport, survey_backends
 from edgehybrid.runtime.backends.tflite import SIGNATURE, TfliteBackend, is_tflite
@@ -31,6 +40,8 @@ __all__ = [
     "BackendReport",
     "Bindable",
     "Bound",
+    "Hosted",
+    "Hosting",
     "LoadRequest",
     "OnnxBackend",
     "Placed",

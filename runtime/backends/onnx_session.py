@@ -72,9 +72,8 @@ class Binding:
             self._again.append((name, value))
         self.inputs.append((name, buffer.shape, buffer.dtype, buffer))
 
-    def bind_output(self, spec: TensorSpec, shape: tuple[int, ...]) -> None:
-        """Write an output into a new buffer."""
-        buffer = np.zeros(shape, spec.dtype)
+    def bind_output(self, spec: TensorSpec, buffer: Array) -> None:
+        """Write an output into ``buffer``."""
         self.io.bind_ortvalue_output(spec.name, self._value(buffer))
         self.outputs[spec.name] = buffer
 
@@ -150,11 +149,15 @@ class OnnxSession:
         finally:
             free.append(binding)
 
-    def bind(self, inputs: Mapping[str, Array], /) -> Binding | None:
+    def bind(self, inputs: Mapping[str, Array], /, outputs: Mapping[str, Array] | None = None) -> Binding | None:
         """Tie a run to these very arrays, which must be contiguous; what it returns holds the arrays of the outputs.
 
+        Args:
+            inputs: Input name to array.
+            outputs: Output name to the array to write into; new arrays for those that are not named.
+
         Returns:
-            ``None`` where the shapes of the inputs do not tell those of the outputs.
+            ``None`` where the shapes of the inputs do not tell those of the outputs, or tell others than are given.
 
         Raises:
             DataError: An input is missing, unknown, or has a wrong dtype or shape.
@@ -162,10 +165,15 @@ class OnnxSession:
         """
         check_feeds(self._inputs, inputs)
         shapes = self._output_shapes(tuple(inputs[spec.name].shape for spec in self._inputs))
+        given = outputs or {}
         if shapes is None:
             return None
+        for spec, shape in zip(self._outputs, shapes, strict=True):
+            array = given.get(spec.name)
+            if array is not None and (array.shape != shape or array.dtype != spec.dtype):
+                return None
         try:
-            return self._bind_to(inputs, shapes)
+            return self._bind_to(inputs, shapes, given)
         except ORT_ERRORS as error:
             raise run_error(error, self._label) from error
 
@@ -225,12 +233,13 @@ class OnnxSession:
 
     def _bind(self, shapes: Shapes) -> Binding:
         buffers = {spec.name: np.zeros(shape, spec.dtype) for spec, shape in zip(self._inputs, shapes, strict=True)}
-        return self._bind_to(buffers, self._output_shapes(shapes) or ())
+        return self._bind_to(buffers, self._output_shapes(shapes) or (), {})
 
-    def _bind_to(self, inputs: Mapping[str, Array], shapes: Shapes) -> Binding:
+    def _bind_to(self, inputs: Mapping[str, Array], shapes: Shapes, outputs: Mapping[str, Array]) -> Binding:
         binding = Binding(self._session, self._label, copies=self._copies)
         for spec in self._inputs:
             binding.bind_input(spec.name, inputs[spec.name])
         for spec, shape in zip(self._outputs, shapes, strict=True):
-            binding.bind_output(spec, shape)
+            buffer = outputs.get(spec.name)
+            binding.bind_output(spec, np.zeros(shape, spec.dtype) if buffer is None else buffer)
         return binding

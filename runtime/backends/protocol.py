@@ -75,8 +75,30 @@ class Bound(Protocol):
 class Bindable(Protocol):
     """A session that can also work in place, so that one stage writes where the next one reads."""
 
-    def bind(self, inputs: Mapping[str, Array], /) -> Bound | None:
-        """Tie a run to these very arrays; ``None`` where their shapes do not tell those of the outputs."""
+    def bind(self, inputs: Mapping[str, Array], /, outputs: Mapping[str, Array] | None = None) -> Bound | None:
+        """Tie a run to these very arrays, and let it write into ``outputs`` where they are given.
+
+        Returns:
+            ``None`` where the shapes of the inputs do not tell those of the outputs, or tell others than are given.
+        """
+        ...
+
+
+class Hosted(Bound, Protocol):
+    """A run in memory of the engine's own: what comes before it writes there, what comes after it reads there."""
+
+    @property
+    def inputs(self) -> Mapping[str, Array]:
+        """Where ``run`` reads: the same arrays each time."""
+        ...
+
+
+@runtime_checkable
+class Hosting(Protocol):
+    """A session whose engine keeps its inputs and outputs in memory of its own, and lets others at it."""
+
+    def host(self) -> Hosted:
+        """Open a run of the file's own shapes, for one thread at a time."""
         ...
 
 

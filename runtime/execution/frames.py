@@ -1,8 +1,9 @@
 """Frames: what one run through a chain of stages works in.
 
 A bound frame owns the memory of every stage, tied together so that a stage writes where the next one reads: nothing
-that crosses from stage to stage is copied, and only the answer is, at the end. A loose frame carries arrays from
-session to session; for back ends that cannot be bound, and for shapes that are not known beforehand.
+that crosses from stage to stage is copied, and only the answer is, at the end; engines that keep their own memory
+(LiteRT) are written to and read from in place. A loose frame carries arrays from session to session; for back ends that
+cannot be bound, and for shapes that are not known beforehand.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from edgehybrid.bundle import ExitInfo
-from edgehybrid.runtime.backends import Array, Bindable, Session
+from edgehybrid.runtime.backends import Array, Bindable, Hosted, Hosting, Session
 from edgehybrid.tensors import TensorSpec
 
 Shapes = tuple[tuple[int, ...], ...]
@@ -76,29 +77,58 @@ def bind_frame(
         DataError: A stage does not take what those before it give.
         BackendError: A stage refuses.
     """
+    hosted = {k: stage.session.host() for k, stage in enumerate(stages) if isinstance(stage.session, Hosting)}
+    wanted: dict[str, Array] = {}  # tensors that a stage reads from memory of its own
+    for host in hosted.values():
+        wanted = {**host.inputs, **wanted}
     buffers: dict[str, Array] = {
-        spec.name: np.zeros(shape, spec.dtype) for spec, shape in zip(inputs, shapes, strict=True)
+        spec.name: wanted[spec.name] if spec.name in wanted else np.zeros(shape, spec.dtype)
+        for spec, shape in zip(inputs, shapes, strict=True)
     }
+    if any(buffers[spec.name].shape != shape for spec, shape in zip(inputs, shapes, strict=True)):
+        return None  # files of fixed shapes: other ones run loose
     taken = [(name, buffer.shape, buffer.dtype, buffer) for name, buffer in buffers.items()]
     steps: list[Step] = []
     answers: list[Mapping[str, Array]] = []
     for k, stage in enumerate(stages):
-        session = stage.session
-        if not isinstance(session, Bindable):
-            return None
-        bound = session.bind({spec.name: buffers[spec.name] for spec in session.inputs})
+        bound = _tie(stage.session, hosted.get(k), buffers, wanted)
         if bound is None:
             return None
-        buffers = {**buffers, **bound.outputs}
+        run, written = bound
+        buffers = {**buffers, **written}
         read = None
         if stage.exit is not None:
             confidence = buffers[stage.exit.confidence]
             if confidence.size != 1:
                 return None
             read = confidence.item
-        steps.append((k, bound.run, read))
+        steps.append((k, run, read))
         answers.append({name: buffers[tensor] for name, tensor in answer_tensors(stage, outputs, k, len(stages))})
     return BoundFrame(taken, steps, answers)
+
+
+def _tie(
+    session: Session, host: Hosted | None, buffers: Mapping[str, Array], wanted: Mapping[str, Array]
+) -> tuple[Callable[[], object], Mapping[str, Array]] | None:
+    """Tie one stage to what those before it write; return what runs it, and where it writes."""
+    if host is None:
+        if not isinstance(session, Bindable):
+            return None
+        into = {spec.name: wanted[spec.name] for spec in session.outputs if spec.name in wanted}
+        bound = session.bind({spec.name: buffers[spec.name] for spec in session.inputs}, into)
+        return None if bound is None else (bound.run, bound.outputs)
+    pairs = [(mine, buffers[name]) for name, mine in host.inputs.items() if buffers[name] is not mine]
+    if any(mine.shape != other.shape or mine.dtype != other.dtype for mine, other in pairs):
+        return None
+    if not pairs:
+        return host.run, host.outputs
+
+    def run() -> None:  # two engines that both keep their own memory: one copy
+        for mine, other in pairs:
+            mine[...] = other
+        host.run()
+
+    return run, host.outputs
 
 
 def answer_tensors(stage: LoadedStage, outputs: Sequence[str], k: int, count: int) -> list[tuple[str, str]]:
