@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,38 +14,43 @@ from edgehybrid.bundle import (
     Bundle,
     BundleDraft,
     BundleInfo,
-    Dropped,
-    GateInfo,
     StageDraft,
     StageInfo,
-    Untouched,
     VariantDraft,
     VariantInfo,
 )
 from edgehybrid.errors import ExportError
-from edgehybrid.exporters.chains import Chain, ChainStage, LoadedChain
-from edgehybrid.exporters.formats import MODEL_FILE, TFLITE_FILE, WEIGHTS_FILE, Packed, pack
-from edgehybrid.exporters.measure import Score, Timings, largest_difference, measured_on
+from edgehybrid.exporters.chains import ChainStage, LoadedChain
+from edgehybrid.exporters.chosen import STAGE, Chosen, DeepPoint
+from edgehybrid.exporters.formats import MODEL_FILE, TFLITE_FILE, WEIGHTS_FILE, Packed, Part, TfliteFile, pack
+from edgehybrid.exporters.measure import PlacedChain, largest_difference, measured_on
 from edgehybrid.exporters.model import model_info
 from edgehybrid.exporters.prepare import Prepared, first_feeds
-from edgehybrid.exporters.search import Candidate, Figures
-from edgehybrid.exporters.trial import Trial
+from edgehybrid.exporters.search import Candidate
 from edgehybrid.points import (
     LEVELS,
     REFERENCE,
-    DepthFigures,
     EnergyMj,
-    Exit,
     LatencyMs,
     OperatingPoint,
-    Quality,
-    Risk,
 )
+from edgehybrid.profiles import ExecutionPolicy
 from edgehybrid.runtime.backends import make_backend
 from edgehybrid.runtime.energy import EnergyModel
-from edgehybrid.runtime.execution import load_request
+from edgehybrid.runtime.execution import load_plan, load_request
 
-STAGE = "main"
+__all__ = [
+    "STAGE",
+    "Chosen",
+    "DeepPoint",
+    "golden_atol",
+    "golden_feeds",
+    "make_draft",
+    "make_points",
+    "mixed_stages",
+    "reload_check",
+]
+
 GOLDEN_SAMPLES, FEWER_GOLDEN_SAMPLES = 4, 2  # fewer where four would take more than the bytes below
 GOLDEN_BYTES = 1 << 16
 FLOAT_ATOL = 1e-4  # share of the output's range: float sums in another order
@@ -53,65 +58,6 @@ _FLOATS = frozenset({REFERENCE, "w8", "fp16"})  # what computes in floats, whate
 INT8_ATOL = 2e-2  # integers round to another neighbour now and then
 
 Array = NDArray[np.generic]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeepPoint:
-    """A chain under one promise, as it is shipped; what the fields mean is said in ``OperatingPoint``."""
-
-    loaded: LoadedChain
-    exits: Mapping[str, Exit]
-    risk: Risk
-    depths: tuple[DepthFigures, ...]
-    latency_ms: LatencyMs
-    cpu_ms: float
-    relaxed_quality: Quality
-    resident_bytes: int
-
-    @property
-    def variants(self) -> dict[str, str]:
-        """Stage to variant; the last stage of a cascade is the uncut model."""
-        chain = self.loaded.chain
-        return {stage.name: _variant_name(chain, stage) for stage in chain.stages}
-
-    @property
-    def expected_depth(self) -> float:
-        """Mean number of stages."""
-        return sum((k + 1) * depth.share for k, depth in enumerate(self.depths))
-
-
-def _variant_name(chain: Chain, stage: ChainStage) -> str:
-    return chain.candidate.name if stage.name == STAGE else chain.name
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Chosen:
-    """Everything measured of the candidates that are shipped, the reference first, then best quality first.
-
-    ``deep`` holds those with exits, by name.
-    """
-
-    names: tuple[str, ...]
-    trial: Trial
-    scores: Mapping[str, Score]
-    figures: Mapping[str, Figures]
-    timings: Timings
-    memory: Mapping[str, int]
-    dropped: tuple[Dropped, ...]
-    untouched: tuple[Untouched, ...] = ()
-    deep: Mapping[str, DeepPoint] = field(default_factory=dict)
-    gate: GateInfo | None = None
-
-    @property
-    def uncut(self) -> tuple[str, ...]:
-        """Candidates that ship as variants of the uncut model, the reference first."""
-        lasts = (point.variants[STAGE] for point in self.deep.values() if STAGE in point.variants)
-        return tuple(dict.fromkeys([*(name for name in self.names if name not in self.deep), *lasts]))
-
-    @property
-    def chains(self) -> tuple[LoadedChain, ...]:
-        """Chains that ship, each once."""
-        return tuple({point.loaded.chain.name: point.loaded for point in self.deep.values()}.values())
 
 
 def make_points(chosen: Chosen, prepared: Prepared) -> tuple[OperatingPoint, ...]:
@@ -126,17 +72,22 @@ def _point(level: str, name: str, chosen: Chosen, prepared: Prepared) -> Operati
     p50, p95 = (chosen.timings.percentile_ms(name, q) for q in (50.0, 95.0))
     cpu_ms = chosen.timings.cpu_ms(name)
     joules = EnergyModel(prepared.device).inference(cpu_ms * 1e-3, p50 * 1e-3)
+    candidate = chosen.trial.candidate(name)
+    variants, placement = {STAGE: chosen.guests.get(name, name)}, {STAGE: candidate.backends[0]}
+    if len(candidate.parts) > 1:
+        variants = {part.stage: part.variant for part in candidate.parts}
+        placement = {part.stage: part.backend for part in candidate.parts}
     return OperatingPoint(
         name=level,
-        variants={STAGE: name},
+        variants=variants,
         quality=chosen.figures[name].quality,
         latency_ms=LatencyMs(p50=p50, p95=p95),
         cpu_ms=cpu_ms,
         energy_mj=EnergyMj(value=joules.value * 1e3, method=joules.method, uncertainty=joules.uncertainty * 1e3),
         size_bytes=chosen.trial.size_bytes(name),
         resident_bytes=chosen.memory[name],
-        threads=chosen.trial.candidate(name).threads,
-        placement={STAGE: chosen.trial.candidate(name).format},
+        threads=candidate.threads,
+        placement=placement,
     )
 
 
@@ -159,7 +110,10 @@ def _deep_point(level: str, name: str, chosen: Chosen, prepared: Prepared) -> Op
         risk=deep.risk,
         depths=deep.depths,
         relaxed_quality=deep.relaxed_quality,
-        placement=dict.fromkeys(deep.variants, "onnx"),
+        placement={
+            stage: chosen.trial.candidate(variant).backends[0] if stage == STAGE else "onnx"
+            for stage, variant in deep.variants.items()
+        },
     )
 
 
@@ -197,6 +151,8 @@ def make_draft(
     feeds = golden_feeds(prepared)
     graphs = {candidate.name: candidate.graph for candidate in candidates if candidate.file is None}
     graphs |= {_packed_name(loaded, stage): stage.graph for loaded in chosen.chains for stage in _parts(loaded)}
+    parts = (*(part for c in candidates for part in c.parts), *(part for c in chosen.mixed for part in c.parts))
+    graphs |= {part.key: part.graph for part in parts if part.graph is not None}
     packed = pack(graphs)
     shared = {WEIGHTS_FILE: packed.weights} if packed.weights else {}
     stage = StageDraft(
@@ -212,7 +168,7 @@ def make_draft(
     return BundleDraft(
         bundle=BundleInfo(name=name, version="1", created=stamp),
         model=model_info(prepared.report),
-        stages=(stage, *_stages(chosen, feeds, packed, shared)),
+        stages=(stage, *_stages(chosen, feeds, packed, shared), *mixed_stages(chosen, feeds, packed, shared)),
         points=make_points(chosen, prepared),
         measured_on=measured_on(prepared.device, seed=seed, data_sha256=digest),
         untouched=chosen.untouched,
@@ -273,35 +229,100 @@ def _stages(
     return list(drafts.values())
 
 
+def mixed_stages(
+    chosen: Chosen, feeds: Mapping[str, Array], packed: Packed, shared: Mapping[str, bytes]
+) -> list[StageDraft]:
+    """The stages of candidates on several back ends: equal ones once, however many candidates use them."""
+    drafts: dict[str, StageDraft] = {}
+    for candidate in chosen.mixed:
+        chain = chosen.trial.sessions[candidate.name]
+        assert isinstance(chain, PlacedChain)
+        values = dict(feeds)
+        for part, session in zip(candidate.parts, chain.sessions, strict=True):
+            inputs = {spec.name: values[spec.name] for spec in session.inputs}
+            outputs = session.run(inputs)
+            values |= outputs
+            first = drafts.setdefault(
+                part.stage,
+                StageDraft(
+                    name=part.stage,
+                    inputs=part.inputs,
+                    outputs=part.outputs,
+                    golden_inputs=inputs,
+                    shared=shared,
+                    variants=(),
+                ),
+            )
+            if all(variant.name != part.variant for variant in first.variants):
+                own = None if not first.variants else inputs
+                variant = _part_variant(part, outputs, packed, bool(shared), {}, golden_inputs=own)
+                drafts[part.stage] = replace(first, variants=(*first.variants, variant))
+    return list(drafts.values())
+
+
+def _part_variant(
+    part: Part,
+    outputs: Mapping[str, Array],
+    packed: Packed,
+    shared: bool,
+    deviation: Mapping[str, float],
+    *,
+    golden_inputs: Mapping[str, Array] | None = None,
+) -> VariantDraft:
+    model = MODEL_FILE if part.format == "onnx" else TFLITE_FILE
+    content = part.content if part.graph is None else packed.models[part.key]
+    return VariantDraft(
+        name=part.variant,
+        format=part.format,
+        schemes=part.schemes,
+        files={model: content},
+        model_file=model,
+        golden_outputs=outputs,
+        golden_atol=golden_atol(outputs, part.schemes, deviation),
+        size_bytes=len(part.content) if part.graph is None else packed.size_bytes[part.key],
+        backend=part.backend,
+        uses_shared=shared and part.graph is not None,
+        golden_inputs=golden_inputs,
+        needs=part.needs,
+    )
+
+
 def _variant(
     candidate: Candidate, chosen: Chosen, feeds: Mapping[str, Array], packed: Packed, shared: bool
 ) -> VariantDraft:
     outputs = chosen.trial.sessions[candidate.name].run(feeds)
-    if candidate.file is not None:
-        return VariantDraft(
-            name=candidate.name,
-            format="tflite",
-            schemes=candidate.schemes,
-            files={TFLITE_FILE: candidate.file.content},
-            model_file=TFLITE_FILE,
-            golden_outputs=outputs,
-            golden_atol=golden_atol(outputs, candidate.schemes, chosen.scores[candidate.name].max_deviation),
-            size_bytes=len(candidate.file.content),
-            backend="tflite",
-            uses_shared=False,
-            needs=candidate.file.needs,
-        )
+    deviation = chosen.scores[candidate.name].max_deviation
+    if candidate.parts:
+        return _part_variant(candidate.parts[0], outputs, packed, shared, deviation)
+    lite = candidate.file
+    model = MODEL_FILE if lite is None else TFLITE_FILE
     return VariantDraft(
         name=candidate.name,
-        format="onnx",
+        format="onnx" if lite is None else "tflite",
         schemes=candidate.schemes,
-        files={MODEL_FILE: packed.models[candidate.name]},
-        model_file=MODEL_FILE,
+        files={model: packed.models[candidate.name] if lite is None else lite.content},
+        model_file=model,
         golden_outputs=outputs,
-        golden_atol=golden_atol(outputs, candidate.schemes, chosen.scores[candidate.name].max_deviation),
-        size_bytes=packed.size_bytes[candidate.name],
-        uses_shared=shared,
+        golden_atol=golden_atol(outputs, candidate.schemes, deviation),
+        size_bytes=packed.size_bytes[candidate.name] if lite is None else len(lite.content),
+        backend=candidate.backends[0],
+        uses_shared=shared and lite is None,
+        needs=lite.needs if isinstance(lite, TfliteFile) else {},
+        placed_atol={
+            chosen.trial.candidate(guest).backends[0]: _guest_atol(chosen, guest, outputs, feeds)
+            for guest, base in chosen.guests.items()
+            if base == candidate.name
+        },
     )
+
+
+def _guest_atol(
+    chosen: Chosen, guest: str, expected: Mapping[str, Array], feeds: Mapping[str, Array]
+) -> dict[str, float]:
+    """Tolerance of a file on another back end: its own rounding there, and how far that is from the golden outputs."""
+    outputs = chosen.trial.sessions[guest].run(feeds)
+    own = golden_atol(outputs, chosen.trial.candidate(guest).schemes, chosen.scores[guest].max_deviation)
+    return {name: own[name] + largest_difference(array, expected[name]) for name, array in outputs.items()}
 
 
 def reload_check(chosen: Chosen) -> Callable[[Path], None]:
@@ -310,14 +331,26 @@ def reload_check(chosen: Chosen) -> Callable[[Path], None]:
     for loaded in chosen.chains:
         for stage in _parts(loaded):
             threads[stage.name, loaded.chain.name] = loaded.chain.candidate.threads
+    for candidate in chosen.mixed:
+        for part in candidate.parts:
+            threads[part.stage, part.variant] = candidate.threads
 
     def check(folder: Path) -> None:
         bundle = Bundle.open(folder)
+        _check_placed(bundle, chosen)
         for stage in bundle.stages:
             for variant in stage.variants:
                 _check_variant(bundle, stage, variant, threads[stage.name, variant.name])
 
     return check
+
+
+def _check_placed(bundle: Bundle, chosen: Chosen) -> None:
+    """Points of several stages on several back ends, or that place a file elsewhere, load as the device will."""
+    special = {*chosen.guests, *(candidate.name for candidate in chosen.mixed)}
+    for point, name in zip(bundle.points, chosen.names, strict=True):
+        if name in special:
+            load_plan(bundle, point, ExecutionPolicy(), make_backend)
 
 
 def _check_variant(bundle: Bundle, stage: StageInfo, variant: VariantInfo, threads: int) -> None:

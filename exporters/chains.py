@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from edgehybrid.bundle import ExitInfo
 from edgehybrid.data import Samples
 from edgehybrid.exporters.formats import MODEL_FILE, WEIGHTS_FILE, pack
+from edgehybrid.exporters.measure import unmeasured_point
 from edgehybrid.exporters.model import Graph
 from edgehybrid.exporters.search import Candidate
-from edgehybrid.points import EnergyMj, Exit, LatencyMs, OperatingPoint, Quality
+from edgehybrid.points import Exit
 from edgehybrid.quality import Metric
 from edgehybrid.runtime.backends import LoadRequest, OnnxBackend, Session
 from edgehybrid.runtime.execution import LoadedStage, Plan
@@ -184,24 +185,10 @@ def depth_runs(
             LoadedStage(name=stage.name, session=session, exit=stage.exit)
             for stage, session in zip(chain.stages, loaded.sessions, strict=True)
         )
-        plan = Plan(point=_timed_point(chain, exits), stages=stages, inputs=tuple(inputs), outputs=tuple(outputs))
+        point = unmeasured_point(chain.name, {stage.name: chain.name for stage in chain.stages}, exits)
+        plan = Plan(point=point, stages=stages, inputs=tuple(inputs), outputs=tuple(outputs))
         runs.append(partial(plan.run, feeds))
     return tuple(runs)
-
-
-def _timed_point(chain: Chain, exits: Mapping[str, Exit]) -> OperatingPoint:
-    """A point whose figures nobody reads."""
-    return OperatingPoint(
-        name=chain.name,
-        variants={stage.name: chain.name for stage in chain.stages},
-        quality=Quality(metric="", value=0.0, ci95=(0.0, 0.0), drop=0.0, n=0),
-        latency_ms=LatencyMs(p50=0.0, p95=0.0),
-        cpu_ms=0.0,
-        energy_mj=EnergyMj(value=0.0, method="model", uncertainty=0.0),
-        size_bytes=0,
-        resident_bytes=0,
-        exits=exits,
-    )
 
 
 def mixed(wall_s: Sequence[Float64Array], shares: Sequence[float]) -> Float64Array:

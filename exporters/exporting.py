@@ -12,13 +12,15 @@ from pathlib import Path
 
 from edgehybrid.bundle import Bundle, Dropped, Untouched, check_output, write_bundle
 from edgehybrid.errors import ExportError
-from edgehybrid.exporters.assemble import Chosen, make_draft, reload_check
+from edgehybrid.exporters.assemble import make_draft, reload_check
+from edgehybrid.exporters.chosen import Chosen
 from edgehybrid.exporters.exits import add_depth
 from edgehybrid.exporters.fitting import fit
 from edgehybrid.exporters.formats import require_tflite
 from edgehybrid.exporters.measure import Cache, Ratio, cache_folder, local_pool
 from edgehybrid.exporters.model import ModelReport
 from edgehybrid.exporters.options import ExportOptions
+from edgehybrid.exporters.placement import place, require_backends
 from edgehybrid.exporters.precision import Method, Ranges, Target
 from edgehybrid.exporters.prepare import Prepared, prepare
 from edgehybrid.exporters.progress import Progress, Silent
@@ -117,11 +119,12 @@ def export(
     out = Path(out)
     if not options.dry_run:
         check_output(out, overwrite=options.overwrite)
-    if "tflite" in options.formats:
+    if options.wants_tflite:
         require_tflite()
+    require_backends(options.backends)
     prepared = prepare(model, data, eval_data, options)
     todo = plans(prepared.components, options.effort)
-    lite = tflite_plans(prepared.components) if "tflite" in options.formats else ()
+    lite = tflite_plans(prepared.components) if options.wants_tflite else ()
     if options.dry_run:
         return ExportResult(bundle=None, points=(), model=prepared.report, plans=(*todo, *lite))
     with ExitStack() as stack:
@@ -150,6 +153,8 @@ def _search(
     built = joined(
         replace(built, candidates=(*built.candidates, *fitted)), write_tflite(lite, prepared, options, tools)
     )
+    built = place(built, prepared, options, tools)
+    todo = (*todo, *(candidate.plan for candidate in built.candidates if candidate.parts))
     chosen = _choose(built, prepared, options, tools, folder)
     limit = _limit(chosen.figures[REFERENCE].quality, options)
     chosen = add_depth(chosen, prepared, workshop, options, tools, folder, max_drop=limit)

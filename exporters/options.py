@@ -43,6 +43,8 @@ class ExportOptions:
             outputs that are values, shares of the spread of the outputs. Each holds with probability 0.9.
         gate: Whether to calibrate how little inputs may differ so that the last answer is given again.
         formats: Formats of the variants: ``onnx`` always, ``tflite`` beside it where that measures better.
+        backends: Keys of the back ends to place the model and its stages on, by measurement; empty: every variant
+            whole, on the usual back end of its format.
         shape: Input name to shape, instead of the model's own; a string is a free axis.
         cache: Keep measurements by content in the user's cache folder.
     """
@@ -63,6 +65,7 @@ class ExportOptions:
     exit_losses: tuple[float, ...] = (0.01, 0.02, 0.05)
     gate: bool = True
     formats: tuple[Format, ...] = ("onnx",)
+    backends: tuple[str, ...] = ()
     shape: Mapping[str, tuple[int | str, ...]] = field(default_factory=dict)
     cache: bool = True
 
@@ -95,6 +98,11 @@ class ExportOptions:
     def _require_formats(self) -> None:
         if "onnx" not in self.formats or not set(self.formats) <= {"onnx", "tflite"}:
             raise RequestError(f"--formats {','.join(self.formats)} is not possible.", "Choose onnx, or onnx,tflite.")
+
+    @property
+    def wants_tflite(self) -> bool:
+        """Whether TFLite files are to be written."""
+        return "tflite" in self.formats or any(key.partition("-")[0] == "tflite" for key in self.backends)
 
     @property
     def budget(self) -> Budget:

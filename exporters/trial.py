@@ -13,8 +13,17 @@ from numpy.typing import NDArray
 from edgehybrid.bundle import Dropped
 from edgehybrid.data import Samples
 from edgehybrid.errors import BackendError, ModelError
-from edgehybrid.exporters.formats import MODEL_FILE, TFLITE_FILE, WEIGHTS_FILE, Packed, pack
-from edgehybrid.exporters.measure import Cache, Score, Timings, interleave, machine_key, resident_bytes, score_graphs
+from edgehybrid.exporters.formats import MODEL_FILE, TFLITE_FILE, WEIGHTS_FILE, Packed, PlacedFile, pack, part_file
+from edgehybrid.exporters.measure import (
+    Cache,
+    Score,
+    Timings,
+    interleave,
+    machine_key,
+    open_placed,
+    resident_bytes,
+    score_graphs,
+)
 from edgehybrid.exporters.model import Graph, open_session
 from edgehybrid.exporters.prepare import Prepared, first_feeds
 from edgehybrid.exporters.progress import Progress
@@ -52,14 +61,19 @@ class Trial:
     timed: Mapping[str, Session]
     removed: tuple[Candidate, ...] = ()
 
-    def model_file(self, name: str) -> Path:
-        """Where the model of a candidate lies."""
-        return self.folder / name / (MODEL_FILE if self.candidate(name).file is None else TFLITE_FILE)
+    def model_files(self, name: str) -> list[Path]:
+        """Where the models of a candidate lie, in the order of its stages."""
+        candidate, place = self.candidate(name), self.folder / name
+        if candidate.parts:
+            return [part_file(place, part) for part in candidate.parts]
+        return [place / (MODEL_FILE if candidate.file is None else TFLITE_FILE)]
 
     def size_bytes(self, name: str) -> int:
         """What a candidate would take if it were stored apart."""
-        file = self.candidate(name).file
-        return self.packed.size_bytes[name] if file is None else len(file.content)
+        candidate = self.candidate(name)
+        if candidate.parts:
+            return sum(len(part.content) for part in candidate.parts)
+        return self.packed.size_bytes[name] if candidate.file is None else len(candidate.file.content)
 
     def candidate(self, name: str) -> Candidate:
         """The candidate called ``name``."""
@@ -87,7 +101,8 @@ def open_trial(candidates: Sequence[Candidate], folder: Path) -> Trial:
         except (BackendError, ModelError) as error:
             if candidate.name == REFERENCE:
                 raise
-            dropped.append(Dropped(name=candidate.name, reason=f"cannot be loaded: {error.what}"))
+            what = error.what.replace(f"{place}/", "")  # a folder that nobody finds later
+            dropped.append(Dropped(name=candidate.name, reason=f"cannot be loaded: {what}"))
     twins = {c.name: c.twin for c in candidates if c.twin is not None and c.name in sessions}
     loaded = tuple(candidate for candidate in candidates if candidate.name in sessions)
     return Trial(
@@ -106,6 +121,8 @@ def _open(candidate: Candidate, packed: Packed, place: Path, reference: Session 
         (place / MODEL_FILE).write_bytes(packed.models[candidate.name])
         request = LoadRequest(model_file=place / MODEL_FILE, weights_dir=place.parent, threads=candidate.threads)
         return OnnxBackend().load(request)
+    if isinstance(candidate.file, PlacedFile):
+        return open_placed(candidate.parts, place, candidate.threads)
     (place / TFLITE_FILE).write_bytes(candidate.file.content)
     request = LoadRequest(
         model_file=place / TFLITE_FILE,
@@ -254,8 +271,10 @@ def memory_of(trial: Trial, names: Sequence[str], prepared: Prepared, tools: Too
         candidate = trial.candidate(name)
         key = ("memory", candidate.digest, str(candidate.threads), machine_key())
 
-        def measure(name: str = name, threads: int = candidate.threads) -> dict[str, NDArray[np.generic]]:
-            return {"bytes": np.array(resident_bytes([trial.model_file(name)], trial.folder, feeds, threads))}
+        def measure(candidate: Candidate = candidate) -> dict[str, NDArray[np.generic]]:
+            files = trial.model_files(candidate.name)
+            grown = resident_bytes(files, trial.folder, feeds, candidate.threads, candidate.backends)
+            return {"bytes": np.array(grown)}
 
         found[name] = int(tools.cache.get(key, measure)["bytes"])
         tools.progress.advance()

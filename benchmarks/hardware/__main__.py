@@ -16,6 +16,7 @@ import numpy as np
 
 from benchmarks.export.works import Work, find_works
 from benchmarks.hardware.measures import Forms, best_beside, convert_all, write_forms
+from benchmarks.hardware.page import SECTIONS, sections
 from benchmarks.machine import describe_machine, write_result
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -42,8 +43,9 @@ def main() -> int:
         "best": best,
         "absent": absent,
     }
-    write_result("hardware", figures)
-    text = markdown(operators, forms, best)
+    apart, kept = sections()
+    write_result("hardware", figures | ({SECTIONS: apart} if apart else {}))
+    text = f"{markdown(operators, forms, best)}\n{kept}" if kept else markdown(operators, forms, best)
     (RESULTS / "hardware.md").write_text(text, encoding="utf-8")
     print(text)
     return 0

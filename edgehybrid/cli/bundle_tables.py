@@ -160,6 +160,9 @@ def made_of(doc: BundleDoc, point: OperatingPoint) -> str:
         words = "float, as given" if point.is_reference else "float, rewritten"
     else:
         words = "; ".join(f"{scheme}: {', '.join(sorted(families))}" for scheme, families in sorted(found.items()))
+    places = list(dict.fromkeys(point.placement.get(stage, "onnx") for stage in point.variants))
+    if places != ["onnx"]:
+        words += f"; on {' + '.join(places)}"
     if point.exits:
         words += f"; {len(point.exits)} exit{'s' if len(point.exits) > 1 else ''}"
     return f"{words}; {point.threads} threads" if point.threads > 1 else words

@@ -57,6 +57,13 @@ _MOST_MISSES = 8
     callback=lambda _ctx, _parameter, text: tuple(part.strip() for part in text.split(",")),
     help="Formats of the variants: onnx, or onnx,tflite, which then compete by measurement.",
 )
+@click.option(
+    "--backends",
+    default="",
+    metavar="LIST",
+    callback=lambda _ctx, _parameter, text: tuple(part.strip() for part in text.split(",") if part.strip()),
+    help="Back ends to place the model and its stages on, by measurement: say onnx,tflite,onnx-openvino.",
+)
 @shape_option
 @click.option("--device", help="Device profile, a name or a file: sets the kind of integers and the watts.")
 @click.option(

@@ -2,6 +2,7 @@
 
 from edgehybrid.exporters.measure.cache import Cache, cache_folder
 from edgehybrid.exporters.measure.machine import machine_key, measured_on
+from edgehybrid.exporters.measure.placed import PlacedChain, open_placed, unmeasured_point
 from edgehybrid.exporters.measure.resident import resident_bytes
 from edgehybrid.exporters.measure.scoring import Rows, Score, join_scores, largest_difference, score, sqnr_db
 from edgehybrid.exporters.measure.tasks import ScoreTask, local_pool, run_task, score_graphs
@@ -9,6 +10,7 @@ from edgehybrid.exporters.measure.timing import Ratio, Timings, interleave, pair
 
 __all__ = [
     "Cache",
+    "PlacedChain",
     "Ratio",
     "Rows",
     "Score",
@@ -21,10 +23,12 @@ __all__ = [
     "local_pool",
     "machine_key",
     "measured_on",
+    "open_placed",
     "paired_ratio",
     "resident_bytes",
     "run_task",
     "score",
     "score_graphs",
     "sqnr_db",
+    "unmeasured_point",
 ]

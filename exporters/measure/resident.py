@@ -20,10 +20,10 @@ from pathlib import Path
 import onnxruntime, psutil
 from edgehybrid.data import read_npz
 from edgehybrid.runtime.backends import LoadRequest, make_backend
-models, weights, inputs, threads = sys.argv[1:]
+models, weights, inputs, threads, keys = sys.argv[1:]
 feeds, process = read_npz(Path(inputs)), psutil.Process()
-keys = ["tflite" if m.endswith(".tflite") else "onnx" for m in models.split(os.pathsep)]
-if "tflite" in keys:
+keys = keys.split(",")
+if any(key.startswith("tflite") for key in keys):
     import ai_edge_litert.interpreter
 backends = [make_backend(key) for key in keys]
 before = process.memory_info().rss
@@ -39,7 +39,11 @@ print(max(process.memory_info().rss - before, 0))
 
 
 def resident_bytes(
-    model_files: Sequence[Path], weights_dir: Path, feeds: Mapping[str, NDArray[np.generic]], threads: int = 1
+    model_files: Sequence[Path],
+    weights_dir: Path,
+    feeds: Mapping[str, NDArray[np.generic]],
+    threads: int = 1,
+    backends: Sequence[str] = (),
 ) -> int:
     """Growth of the resident set, in bytes; the engine's own code is loaded before and does not count.
 
@@ -48,15 +52,19 @@ def resident_bytes(
         weights_dir: Where their weights lie.
         feeds: Inputs of the model.
         threads: Intra-op threads.
+        backends: Back end of each stage; by default by the kind of its file.
 
     Raises:
         ExportError: If the process fails.
     """
     inputs = model_files[0].parent / "resident-inputs.npz"
     inputs.write_bytes(npz_bytes(feeds))
+    keys = backends or ["tflite" if file.suffix == ".tflite" else "onnx" for file in model_files]
     models = os.pathsep.join(map(str, model_files))
     command = [sys.executable, "-c", _CHILD, models, str(weights_dir)]
-    done = subprocess.run([*command, str(inputs), str(threads)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*command, str(inputs), str(threads), ",".join(keys)], capture_output=True, text=True, check=False
+    )
     if done.returncode != 0 or not done.stdout.strip().isdigit():
         said = done.stderr.strip().splitlines()
         raise ExportError(

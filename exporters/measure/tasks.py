@@ -19,8 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgehybrid.data import Samples
+from edgehybrid.exporters.formats.placed import is_placed, read_placed
 from edgehybrid.exporters.measure.cache import Cache
 from edgehybrid.exporters.measure.machine import machine_key
+from edgehybrid.exporters.measure.placed import open_placed
 from edgehybrid.exporters.measure.scoring import Rows, Score, join_scores, score
 from edgehybrid.quality import Metric
 from edgehybrid.runtime.backends import LoadRequest, Session, is_tflite, make_backend
@@ -66,6 +68,9 @@ def run_task(task: ScoreTask, stop: Callable[[], bool] | None = None) -> dict[st
 
 
 def _load(content: bytes, file: Path) -> Session:
+    if is_placed(content):
+        file.mkdir()
+        return open_placed(read_placed(content), file)
     file.write_bytes(content)
     return make_backend("tflite" if is_tflite(content) else "onnx").load(LoadRequest(model_file=file, threads=1))
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import get_args
 
 from edgehybrid.bundle import Dropped, Family, Format, Untouched
-from edgehybrid.exporters.formats import TfliteFile
+from edgehybrid.exporters.formats import Part, PlacedFile, TfliteFile
 from edgehybrid.exporters.model import Component, Graph
 from edgehybrid.exporters.options import Effort
 from edgehybrid.exporters.precision import KIN, SCHEMES, Method, Ranges, Setting, Target, called, quantize
@@ -52,7 +52,7 @@ class Candidate:
         threads: Intra-op threads.
         twin: The same in the integers of this machine, where ``graph`` is made for another processor: its speed here
             says more about the candidate than that of foreign integers would.
-        file: What would be shipped instead of the graph, where that is a TFLite file.
+        file: What would be shipped instead of the graph, where that is a TFLite file, or files with their places.
     """
 
     name: str
@@ -61,12 +61,19 @@ class Candidate:
     schemes: Mapping[str, str]
     threads: int = 1
     twin: Graph | None = None
-    file: TfliteFile | None = None
+    file: TfliteFile | PlacedFile | None = None
 
     @property
-    def format(self) -> Format:
-        """Format of what would be shipped, which is also the key of the back end that runs it."""
-        return "onnx" if self.file is None else "tflite"
+    def parts(self) -> tuple[Part, ...]:
+        """Files with their places; empty for one file on the usual back end of its format."""
+        return self.file.parts if isinstance(self.file, PlacedFile) else ()
+
+    @property
+    def backends(self) -> tuple[str, ...]:
+        """Keys of the back ends that run it, in the order of its stages."""
+        if self.parts:
+            return tuple(part.backend for part in self.parts)
+        return ("onnx",) if self.file is None else ("tflite",)
 
     @property
     def digest(self) -> str:

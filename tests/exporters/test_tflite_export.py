@@ -11,7 +11,9 @@ import pytest
 from edgehybrid.bundle import Bundle, write_bundle
 from edgehybrid.errors import MissingExtraError, RequestError
 from edgehybrid.exporters import ExportOptions, Silent, export
-from edgehybrid.exporters.assemble import Chosen, make_draft, reload_check
+from edgehybrid.exporters.assemble import make_draft, reload_check
+from edgehybrid.exporters.chosen import Chosen
+from edgehybrid.exporters.formats import TfliteFile
 from edgehybrid.exporters.measure import Cache, local_pool
 from edgehybrid.exporters.prepare import Prepared, prepare
 from edgehybrid.exporters.search import Built, Candidate, Plan
@@ -109,7 +111,7 @@ def test_every_file_is_a_candidate_or_named(given: Prepared) -> None:
 
     assert {plan.name for plan in todo} == names | {item.name for item in lite.dropped}
     assert {"tflite-fp32", "tflite-w8-dyn", "tflite-w8a8"} <= names
-    assert all(candidate.file is not None and candidate.file.needs for candidate in lite.candidates)
+    assert all(isinstance(candidate.file, TfliteFile) and candidate.file.needs for candidate in lite.candidates)
 
 
 @installed

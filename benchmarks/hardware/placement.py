@@ -1,0 +1,100 @@
+"""Placement: ``python -m benchmarks.hardware.placement [WORK ...]``.
+
+Each sample is exported with ``--backends onnx,tflite,onnx-openvino`` and a largest loss of one hundredth. All
+candidates are timed in turn, one thread: the best chain over several back ends beside the best candidate on each alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from benchmarks.export.works import Work, find_works
+from benchmarks.hardware.page import look, put
+from edgehybrid.exporters import ExportOptions, ExportResult, export
+from edgehybrid.points import REFERENCE
+
+SAMPLES = ("keyword_spotter", "camera_classifier", "vibration_monitor")
+BACKENDS = ("onnx", "tflite", "onnx-openvino")
+SECTION = "placement"
+
+
+def main() -> int:
+    """Measure the named samples, and keep what was measured of the others."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("works", nargs="*", default=list(SAMPLES), help="samples; all three by default")
+    parser.add_argument("--effort", default="standard", choices=("quick", "standard", "thorough"))
+    options = parser.parse_args()
+    found: dict[str, Any] = dict(look(SECTION).get("works", {}))
+    with tempfile.TemporaryDirectory(prefix="edgehybrid-") as top:
+        works, _ = find_works(Path(top))
+        for name in options.works:
+            found[name] = place_one(works[name], Path(top) / f"{name}.bundle", options.effort)
+            put(SECTION, {"works": found}, markdown(found))
+            print(markdown(found), flush=True)
+    return 0
+
+
+def place_one(work: Work, out: Path, effort: Any) -> dict[str, Any]:
+    """Export one sample, and tell what each way of placing it reached."""
+    options = ExportOptions(effort=effort, metric=work.metric, max_drop=0.01, shape=work.shape, backends=BACKENDS)
+    result = export(work.model, out, data=work.calibration, eval_data=work.evaluation, options=options)
+    ways = {
+        "onnx": _best(result, lambda name: not name.startswith(("tflite-", "mixed-")) and "@" not in name),
+        "tflite": _best(result, lambda name: name.startswith("tflite-") and "@" not in name),
+        "onnx-openvino": _best(result, lambda name: name.endswith("@onnx-openvino")),
+        "mixed": _best(result, lambda name: name.startswith("mixed-")),
+    }
+    recipes = {plan.name: plan.describe() for plan in result.plans}
+    if (mixed := ways["mixed"]) is not None:
+        mixed["made_of"] = recipes[mixed["candidate"]]
+    return {
+        "ways": ways,
+        "points": {p.name: "+".join(dict.fromkeys(p.placement.values())) for p in result.points},
+        "not_mixed": [item.reason for item in result.dropped if item.name == "mixed"],
+        "refused": sum("falls apart" in item.reason for item in result.dropped),
+    }
+
+
+def _best(result: ExportResult, belongs: Any) -> dict[str, Any] | None:
+    """The fastest candidate of a kind that was timed, and how many times faster than float it is."""
+    names = [name for name in result.speedups if name != REFERENCE and belongs(name)]
+    if not names:
+        return None
+    best = max(names, key=lambda name: result.speedups[name].median)
+    return {"candidate": best, "speedup": result.speedups[best].median, "words": result.speedups[best].describe()}
+
+
+def markdown(found: dict[str, Any]) -> str:
+    """The section of the page."""
+    lines = [
+        "## Placement",
+        "",
+        "`python -m benchmarks.hardware.placement`: times the speed of the float model as given, one thread, in turn; "
+        "candidates that lose at most one point.",
+        "",
+        "| sample | ONNX Runtime | LiteRT | OpenVINO | best chain over several | points of the bundle |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, one in found.items():
+        cells = [_cell(one["ways"][key]) for key in ("onnx", "tflite", "onnx-openvino", "mixed")]
+        points = ", ".join(f"{point} {place}" for point, place in one["points"].items())
+        lines.append(f"| {name} | {' | '.join(cells)} | {points} |")
+    lines.append("")
+    for name, one in found.items():
+        mixed = one["ways"]["mixed"]
+        if mixed is not None:
+            lines.append(f"- {name}: the chain is {mixed['made_of']}.")
+        lines += [f"- {name}: not mixed: {why}." for why in one["not_mixed"]]
+        lines.append(f"- {name}: {one['refused']} files refused on OpenVINO because they fall apart.")
+    return "\n".join(lines)
+
+
+def _cell(way: dict[str, Any] | None) -> str:
+    return "-" if way is None else f"{way['words']} {way['candidate']}"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,230 @@
+"""Mixed chains: the model cut where its families meet, each stage where it measured best, the whole measured again."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgehybrid.bundle import Dropped
+from edgehybrid.errors import EdgeHybridError
+from edgehybrid.exporters.depth import Cut, find_cuts, slice_chain
+from edgehybrid.exporters.formats import Part, PlacedFile
+from edgehybrid.exporters.measure import interleave
+from edgehybrid.exporters.model import Graph
+from edgehybrid.exporters.options import Effort, ExportOptions
+from edgehybrid.exporters.placement.paths import Border, Picked, Way, pick
+from edgehybrid.exporters.placement.stages import (
+    Offered,
+    StageFloat,
+    elsewhere,
+    float_stages,
+    measure,
+    onnx_parts,
+    tflite_parts,
+)
+from edgehybrid.exporters.prepare import Prepared, first_feeds
+from edgehybrid.exporters.search import OPTIMIZED, Built, Candidate, Plan
+from edgehybrid.exporters.trial import Tools
+from edgehybrid.points import REFERENCE
+
+MIXED = "mixed"
+"""Begins the names of mixed chains, and names what a bundle says of those that were not made."""
+
+_ROWS = 24
+_ONNX_FORMS = (OPTIMIZED, "w8-dyn", "w8a8")  # of the whole candidates; the float one may be the user's own
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """How far the search goes.
+
+    Attributes:
+        cuts: Places where the model is cut.
+        at_once: Most cuts of one chain.
+        proposals: Most chains that are measured whole, of each set of cuts.
+        share: Of the seconds for timing all candidates, spent on stages.
+    """
+
+    cuts: int
+    at_once: int
+    proposals: int
+    share: float = 0.5
+
+
+REACH: Mapping[Effort, Reach] = {
+    "quick": Reach(cuts=1, at_once=1, proposals=2),
+    "standard": Reach(cuts=2, at_once=2, proposals=2),
+    "thorough": Reach(cuts=3, at_once=2, proposals=3),
+}
+
+
+def propose_mixed(
+    built: Built, prepared: Prepared, keys: Sequence[str], options: ExportOptions, tools: Tools
+) -> tuple[list[Candidate], list[Dropped]]:
+    """Cut, measure every stage everywhere, and propose the chains over several back ends that promise most.
+
+    Returns:
+        Candidates, to be measured whole beside all others; and what was not done, with the reason.
+    """
+    reach = REACH[options.effort]
+    best = _float_of(built)
+    found = find_cuts(best.graph, prepared.components, prepared.probes)
+    cuts = sorted(found.cuts, key=lambda cut: (not cut.at_border, cut.overhead))[: reach.cuts]
+    if not cuts:
+        why = "; ".join(f"{skip.where}: {skip.why}" for skip in found.skipped[:2]) or "no place where few values cross"
+        return [], [Dropped(name=MIXED, reason=f"the model cannot be cut: {why}")]
+    sets = [list(some) for n in range(1, reach.at_once + 1) for some in combinations(cuts, n)]
+    tools.progress.start(len(sets), "placement")
+    candidates: list[Candidate] = []
+    dropped: list[Dropped] = []
+    budget_s = reach.share * options.budget.timing_s / len(sets)
+    for number, some in enumerate(sets, 1):
+        case = _Case(built, prepared, keys, options, f"placed{number}", sorted(some, key=lambda cut: cut.share))
+        made, lost = case.propose(best, reach.proposals, budget_s)
+        candidates += made
+        dropped += lost
+        tools.progress.advance()
+    return candidates, dropped
+
+
+def _float_of(built: Built) -> Candidate:
+    names = {candidate.name: candidate for candidate in built.candidates}
+    return names.get(OPTIMIZED, names[REFERENCE])
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """One set of cuts."""
+
+    built: Built
+    prepared: Prepared
+    keys: Sequence[str]
+    options: ExportOptions
+    prefix: str
+    cuts: Sequence[Cut]
+
+    def propose(self, best: Candidate, most: int, budget_s: float) -> tuple[list[Candidate], list[Dropped]]:
+        """Measure the stages, and turn the best ways into candidates."""
+        where = " and ".join(cut.name for cut in self.cuts)
+        with tempfile.TemporaryDirectory(prefix="edgehybrid-") as place:
+            try:
+                stages = self._stages(best, Path(place))
+                offered = self._offers(best, stages, Path(place), budget_s)
+            except EdgeHybridError as error:
+                return [], [Dropped(name=MIXED, reason=f"cut behind {where}: {error.what}")]
+        dropped = [item for offer in offered for item in offer.dropped]
+        if any(not offer.steps for offer in offered):
+            return [], [*dropped, Dropped(name=MIXED, reason=f"cut behind {where}: a stage runs nowhere")]
+        picked = pick_by_class(offered, border_of(stages), most)
+        made = [self._candidate(way, offered, number) for number, way in enumerate(picked.ways, 1)]
+        if picked.why_not:
+            dropped.append(Dropped(name=MIXED, reason=f"cut behind {where}: {picked.why_not}"))
+        return made, dropped
+
+    def _stages(self, best: Candidate, place: Path) -> tuple[StageFloat, ...]:
+        rows = first_feeds(self.prepared.calibration, _ROWS)
+        most = self.prepared.calibration.largest_batch
+        size = min(3, self.prepared.calibration.count, 3 if most is None else most)
+        batch = first_feeds(self.prepared.calibration, 1, size)[0] if size > 1 else None
+        folder = place / "floats"
+        folder.mkdir()
+        return float_stages(best.graph, self.cuts, self.prefix, rows, batch, folder)
+
+    def _offers(self, best: Candidate, stages: Sequence[StageFloat], place: Path, budget_s: float) -> list[Offered]:
+        names = {candidate.name: candidate for candidate in self.built.candidates if candidate.file is None}
+        wanted = [best, *(names[name] for name in _ONNX_FORMS[1:] if name in names)]
+        for folder in ("onnx", "tflite", "loaded"):
+            (place / folder).mkdir()
+        parts, lost = onnx_parts(stages, wanted, self.cuts, place / "onnx")
+        dropped: list[list[Dropped]] = [[] for _ in stages]
+        dropped[0] += lost
+        if "tflite" in self.keys or any(key.startswith("tflite-") for key in self.keys):
+            for k, (stage, graph) in enumerate(zip(stages, self._writable(stages), strict=True)):
+                lite, refused = tflite_parts(stage, graph, self.prepared.components, place / "tflite")
+                parts[k] |= lite
+                dropped[k] += refused
+        offered = []
+        for k, stage in enumerate(stages):
+            everywhere = {**parts[k], **dict(elsewhere(parts[k], self.keys))}
+            offer = measure(
+                stage,
+                everywhere,
+                place / "loaded",
+                budget_s=budget_s / len(stages),
+                threads=self.options.threads,
+                seed=self.options.seed,
+            )
+            offered.append(Offered(parts=offer.parts, steps=offer.steps, dropped=(*dropped[k], *offer.dropped)))
+        return offered
+
+    def _writable(self, stages: Sequence[StageFloat]) -> list[Graph]:
+        """Slices of the user's own graph, whose operators other formats know; else of the rewritten one."""
+        try:
+            return list(slice_chain(self.prepared.model.graph, self.cuts))
+        except EdgeHybridError:
+            return [stage.graph for stage in stages]
+
+    def _candidate(self, way: Way, offered: Sequence[Offered], number: int) -> Candidate:
+        parts = [offer.parts[step.option] for offer, step in zip(offered, way.steps, strict=True)]
+        return mixed_candidate(f"{MIXED}-{self.prefix}-{number}", parts, self.prepared, self.options.threads)
+
+
+def mixed_candidate(name: str, parts: Sequence[Part], prepared: Prepared, threads: int) -> Candidate:
+    """Make one candidate of parts that run one after the other."""
+    return Candidate(
+        name=name,
+        graph=prepared.model.graph,
+        plan=Plan(name=name, recipe={part.stage: f"{part.variant} on {part.backend}" for part in parts}),
+        schemes=_schemes(parts),
+        threads=threads,
+        file=PlacedFile(parts=tuple(parts)),
+    )
+
+
+def pick_by_class(offered: Sequence[Offered], border_s: Border, most: int) -> Picked:
+    """Pick among all ways, and apart among those without static integers, whose quality is the safer one."""
+    every = [offer.steps for offer in offered]
+    safe = [tuple(step for step in steps if "w8a8" not in step.option) for steps in every]
+    first = pick(every, border_s, most)
+    second = pick(safe, border_s, most) if all(safe) else Picked(ways=())
+    ways = tuple({way.steps: way for way in (*first.ways, *second.ways)}.values())
+    return Picked(ways=ways, why_not=first.why_not if not ways else "")
+
+
+def border_of(stages: Sequence[StageFloat]) -> Border:
+    """Cost of a hand-over: nothing inside of one back end; between two, a copy of what crosses, as measured here.
+
+    LiteRT's own memory is written and read in place, so that between it and ONNX Runtime on the CPU nothing is copied.
+    """
+    copies = [_copy_s([stage.rows[0][spec.name] for spec in stage.session.inputs]) for stage in stages[1:]]
+    plain = {"onnx", "tflite"}
+
+    def border_s(stage: int, before: str, behind: str) -> float:
+        return 0.0 if before == behind or {before, behind} <= plain else copies[stage]
+
+    return border_s
+
+
+def _copy_s(arrays: Sequence[NDArray[np.generic]]) -> float:
+    pairs = [(np.empty_like(array), array) for array in arrays]
+
+    def copy() -> None:
+        for target, source in pairs:
+            target[...] = source
+
+    return float(np.median(interleave({"copy": copy}, budget_s=0.0, min_rounds=50).wall_s))
+
+
+def _schemes(parts: Sequence[Part]) -> dict[str, str]:
+    """What each component is in: of the parts' own, all that differ."""
+    found: dict[str, set[str]] = {}
+    for part in parts:
+        for name, scheme in part.schemes.items():
+            found.setdefault(name, set()).add(scheme)
+    return {name: "+".join(sorted(kinds)) for name, kinds in found.items()}

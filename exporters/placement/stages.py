@@ -1,0 +1,233 @@
+"""The stages of one set of cuts, each in every precision on every back end: written, let through a gate, measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgehybrid.bundle import Dropped
+from edgehybrid.errors import BackendError, EdgeHybridError, ExportError, ModelError
+from edgehybrid.exporters.depth import Cut, slice_chain
+from edgehybrid.exporters.formats import FLOAT_FORM, Part, Quantizing, Source, scheme_of, write_float
+from edgehybrid.exporters.measure import interleave, open_placed, sqnr_db
+from edgehybrid.exporters.model import Component, Graph
+from edgehybrid.exporters.placement.paths import Step
+from edgehybrid.exporters.placement.whole import USUAL
+from edgehybrid.exporters.search import Candidate
+from edgehybrid.points import REFERENCE
+from edgehybrid.runtime.backends import LoadRequest, OnnxBackend, Session
+from edgehybrid.tensors import TensorSpec
+
+Array = NDArray[np.generic]
+Feeds = Mapping[str, Array]
+
+FORMS = (FLOAT_FORM, "w8-dyn", "w8a8")
+"""TFLite forms that stages are written in; further ones rarely differ in time for a stage."""
+
+LEAST_DB, LEAST_FLOAT_DB = 10.0, 40.0
+"""So near must a stage come to the float stage, as signal to noise: in any precision, and in float."""
+
+_CHECKED = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageFloat:
+    """One stage of the float model.
+
+    Attributes:
+        name: Of the stage in the bundle.
+        graph: The slice.
+        session: It, loaded.
+        rows: What it reads, of several calibration samples of one row each.
+        checks: What the gate runs: some of them, and one batch where the model takes several rows.
+    """
+
+    name: str
+    graph: Graph
+    session: Session
+    rows: tuple[Feeds, ...]
+    checks: tuple[Feeds, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offered:
+    """What one stage may run as, by option; and what could not be made, with the reason."""
+
+    parts: Mapping[str, Part]
+    steps: tuple[Step, ...]
+    dropped: tuple[Dropped, ...] = ()
+
+
+def float_stages(
+    graph: Graph, cuts: Sequence[Cut], prefix: str, rows: Sequence[Feeds], batch: Feeds | None, folder: Path
+) -> tuple[StageFloat, ...]:
+    """Cut ``graph``, and see what crosses on calibration data.
+
+    Raises:
+        ExportError: It cannot be cut there.
+        ModelError: ONNX Runtime refuses a slice.
+    """
+    stages = []
+    seen = [dict(feeds) for feeds in rows]
+    many = None if batch is None else dict(batch)
+    for k, part in enumerate(slice_chain(graph, cuts), 1):
+        name = f"{prefix}-{k}"
+        session = _load(part, folder / f"{name}.onnx")
+        wanted = [spec.name for spec in session.inputs]
+        mine = tuple({n: feeds[n] for n in wanted} for feeds in seen)
+        whole = () if many is None else ({n: many[n] for n in wanted},)
+        stages.append(StageFloat(name=name, graph=part, session=session, rows=mine, checks=(*mine[:_CHECKED], *whole)))
+        seen = [feeds | session.run(own) for feeds, own in zip(seen, mine, strict=True)]
+        if many is not None:
+            many = many | session.run({n: many[n] for n in wanted})
+    return tuple(stages)
+
+
+def onnx_parts(
+    stages: Sequence[StageFloat], candidates: Sequence[Candidate], cuts: Sequence[Cut], folder: Path
+) -> tuple[list[dict[str, Part]], list[Dropped]]:
+    """Slices of whole candidates; those that hand over floats, as the other formats do."""
+    found: list[dict[str, Part]] = [{} for _ in stages]
+    dropped = []
+    for candidate in candidates:
+        try:
+            slices = slice_chain(candidate.graph, cuts)
+        except ExportError as error:
+            dropped.append(Dropped(name=f"{candidate.name} in stages", reason=error.what))
+            continue
+        for k, (stage, graph) in enumerate(zip(stages, slices, strict=True)):
+            session = _load(graph, folder / f"{stage.name}-{candidate.name}.onnx")
+            if _borders(session) != _borders(stage.session):
+                continue  # integers cross: only its own next stage takes them, and that is the uncut candidate
+            found[k][candidate.name] = Part(
+                stage=stage.name,
+                variant=candidate.name,
+                backend="onnx",
+                format="onnx",
+                inputs=stage.session.inputs,
+                outputs=stage.session.outputs,
+                schemes=candidate.schemes,
+                content=graph.to_bytes(),
+                graph=graph,
+            )
+    return found, dropped
+
+
+def tflite_parts(
+    stage: StageFloat, graph: Graph, components: Sequence[Component], folder: Path
+) -> tuple[dict[str, Part], list[Dropped]]:
+    """The stage as TFLite files, each through the parity gate against the float stage."""
+    source = Source(
+        graph=graph,
+        inputs=stage.session.inputs,
+        outputs=stage.session.outputs,
+        rows=stage.rows,
+        checks=stage.checks,
+        reference=stage.session.run,
+    )
+    parts: dict[str, Part] = {}
+    dropped = []
+    place = folder / stage.name
+    place.mkdir()
+    try:
+        floats = write_float(source, place)
+    except ModelError as error:
+        return {}, [Dropped(name=f"tflite {stage.name}", reason=error.what)]
+    quantized = Quantizing(floats, source, place)
+    for form in FORMS:
+        name = f"tflite-{form}"
+        try:
+            file = floats if form == FLOAT_FORM else quantized(form)
+        except ModelError as error:
+            dropped.append(Dropped(name=f"{name} {stage.name}", reason=error.what))
+            continue
+        parts[name] = Part(
+            stage=stage.name,
+            variant=name,
+            backend="tflite",
+            format="tflite",
+            inputs=stage.session.inputs,
+            outputs=stage.session.outputs,
+            schemes={c.name: scheme_of(form, c.family) for c in components},
+            needs=file.needs,
+            content=file.content,
+        )
+    return parts, dropped
+
+
+def elsewhere(parts: Mapping[str, Part], keys: Sequence[str]) -> Iterator[tuple[str, Part]]:
+    """The same files on the further back ends of their format."""
+    for key in keys:
+        if key in USUAL:
+            continue
+        for name, part in parts.items():
+            if part.format == key.partition("-")[0] and name != REFERENCE:
+                variant = f"{name}@{key}"
+                yield (
+                    variant,
+                    Part(
+                        stage=part.stage,
+                        variant=variant,
+                        backend=key,
+                        format=part.format,
+                        inputs=part.inputs,
+                        outputs=part.outputs,
+                        schemes=part.schemes,
+                        needs=part.needs,
+                        content=part.content,
+                        graph=part.graph,
+                    ),
+                )
+
+
+def measure(
+    stage: StageFloat, parts: Mapping[str, Part], folder: Path, *, budget_s: float, threads: int, seed: int
+) -> Offered:
+    """Load every option of a stage, check it against the float stage, and time all of them, interleaved."""
+    sessions: dict[str, Session] = {}
+    dropped = []
+    for name, part in parts.items():
+        place = folder / f"{stage.name} {name}"
+        place.mkdir()
+        try:
+            session = open_placed((part,), place, threads)
+            if why := _strays(session, stage, part):
+                raise BackendError(why, "It is left out.")
+        except EdgeHybridError as error:
+            dropped.append(Dropped(name=f"{name} {stage.name}", reason=error.what.replace(str(place), "the folder")))
+            continue
+        sessions[name] = session
+    if not sessions:
+        return Offered(parts={}, steps=(), dropped=tuple(dropped))
+    feeds = stage.rows[0]
+    runs = {name: (lambda session=session: session.run(feeds)) for name, session in sessions.items()}
+    wall_s = np.median(interleave(runs, budget_s=budget_s, seed=seed).wall_s, axis=0)
+    steps = tuple(
+        Step(option=name, backend=parts[name].backend, cost_s=float(cost))
+        for name, cost in zip(sessions, wall_s, strict=True)
+    )
+    return Offered(parts={name: parts[name] for name in sessions}, steps=steps, dropped=tuple(dropped))
+
+
+def _strays(session: Session, stage: StageFloat, part: Part) -> str:
+    """Say how far a stage is from the float one, if that is too far."""
+    noise = [sqnr_db(session.run(feeds), stage.session.run(feeds)) for feeds in stage.checks]
+    is_float = set(part.schemes.values()) <= {REFERENCE}
+    mean, least = float(np.mean(noise)), LEAST_FLOAT_DB if is_float else LEAST_DB
+    return "" if mean >= least else f"{mean:.1f} dB beside the float stage; below {least:g} it is garbage"
+
+
+def _borders(session: Session) -> tuple[tuple[tuple[str, str], ...], ...]:
+    def names(specs: Sequence[TensorSpec]) -> tuple[tuple[str, str], ...]:
+        return tuple(sorted((spec.name, spec.dtype) for spec in specs))
+
+    return names(session.inputs), names(session.outputs)
+
+
+def _load(graph: Graph, file: Path) -> Session:
+    file.write_bytes(graph.to_bytes())
+    return OnnxBackend().load(LoadRequest(model_file=file))
