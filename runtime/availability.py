@@ -32,6 +32,9 @@ _log = logging.getLogger("edgehybrid")
 AUDIT_S = 10.0
 """How often the golden vectors are replayed on an accelerator that serves: garbage that looks like an answer."""
 
+PATIENCE_S, PATIENCE_LATENCIES = 1.0, 20.0
+"""How long a run on an accelerator is waited for where there is no deadline: a second, or so many times its latency."""
+
 _IN_TIME = 0.8  # of the deadline: the failed run has taken some of it
 
 
@@ -130,6 +133,17 @@ class Availability:
                 _log.warning("%s cannot stand by: %s", name, error)
                 continue
             return
+
+    def patience_s(self, point: OperatingPoint, deadline_s: float | None) -> float:
+        """How long to wait for a run of ``point``: so that the point that stands by can still answer in time.
+
+        Never less than twice the latency that the point is known for.
+        """
+        own_s = point.latency_ms.p95 / 1e3
+        if deadline_s is None:
+            return max(PATIENCE_LATENCIES * own_s, PATIENCE_S)
+        spare_s = 0.0 if self._spare is None else self._spare.point.latency_ms.p95 / 1e3
+        return max(deadline_s - 1.5 * spare_s, 2.0 * own_s)
 
     def served(self, plan: Plan) -> None:
         """A switch took place: what serves on the CPU needs nobody to stand by."""

@@ -24,6 +24,7 @@ from edgehybrid.runtime.execution import (
     Dial,
     ExitWatch,
     Goldens,
+    GuardedPlan,
     Note,
     Plan,
     Request,
@@ -138,9 +139,8 @@ class Engine:
         started = _now()
         try:
             outputs, depth, confidence, seen = plan.trace(feeds) if gate is None else gate.trace(plan, feeds)
-        except BackendError as error:  # of an accelerator: a point on the CPU answers
-            present = self._activator.plan
-            plan, (outputs, depth, confidence, seen) = self._availability.rescue(plan, present, feeds, error)
+        except BackendError as error:
+            return self._rescue(plan, feeds, error, started)
         ended = _now()
         latency_s = ended - started
         point, notes = plan.point.name, self._notes
@@ -148,6 +148,14 @@ class Engine:
         if len(notes) > _MANY_NOTES:
             self._count_early()
         return Result(outputs, point, depth, confidence, latency_s * 1e3)
+
+    def _rescue(self, plan: Plan, feeds: Mapping[str, Array], error: BackendError, started: float) -> Result:
+        """Answer an input that an accelerator failed on; what that took is no figure of the point that answers."""
+        failed = _now()
+        plan, trace = self._availability.rescue(plan, self._activator.plan, feeds, error)
+        ended, (outputs, depth, confidence, seen), point = _now(), trace, plan.point
+        self._notes.append((ended, point.name, depth, ended - failed, seen, point.threads))
+        return Result(outputs, point.name, depth, confidence, (ended - started) * 1e3)
 
     def __call__(self, value: Array) -> Result:
         """Run one input of a model that has a single input.
@@ -410,7 +418,10 @@ class Engine:
     def _load_alone(self, name: str, threads: int | None = None) -> Plan:
         point = self._bundle.point(name)
         point = point if threads in (None, point.threads) else replace(point, threads=threads)
-        return load_plan(self._bundle, point, self._policy.execution, self._backend, self._goldens, self._dial)
+        plan = load_plan(self._bundle, point, self._policy.execution, self._backend, self._goldens, self._dial)
+        if isinstance(plan, GuardedPlan):
+            plan.allow(lambda: self._availability.patience_s(point, self._context.deadline_s))
+        return plan
 
     def _gone(self) -> Mapping[str, str]:
         """Points that may not serve, with the reason; where none is left, those that an accelerator may bring back."""

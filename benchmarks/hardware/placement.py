@@ -26,20 +26,29 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("works", nargs="*", default=list(SAMPLES), help="samples; all three by default")
     parser.add_argument("--effort", default="standard", choices=("quick", "standard", "thorough"))
+    parser.add_argument("--budget", type=float, default=10.0, help="seconds for timing all candidates")
     options = parser.parse_args()
     found: dict[str, Any] = dict(look(SECTION).get("works", {}))
     with tempfile.TemporaryDirectory(prefix="edgehybrid-") as top:
         works, _ = find_works(Path(top))
         for name in options.works:
-            found[name] = place_one(works[name], Path(top) / f"{name}.bundle", options.effort)
+            found[name] = place_one(works[name], Path(top) / f"{name}.bundle", options.effort, options.budget)
             put(SECTION, {"works": found}, markdown(found))
             print(markdown(found), flush=True)
     return 0
 
 
-def place_one(work: Work, out: Path, effort: Any) -> dict[str, Any]:
+def place_one(work: Work, out: Path, effort: Any, budget_s: float) -> dict[str, Any]:
     """Export one sample, and tell what each way of placing it reached."""
-    options = ExportOptions(effort=effort, metric=work.metric, max_drop=0.01, shape=work.shape, backends=BACKENDS)
+    options = ExportOptions(
+        effort=effort,
+        budget_s=budget_s,
+        metric=work.metric,
+        max_drop=0.01,
+        shape=work.shape,
+        gate=False,
+        backends=BACKENDS,
+    )
     result = export(work.model, out, data=work.calibration, eval_data=work.evaluation, options=options)
     ways = {
         "onnx": _best(result, lambda name: not name.startswith(("tflite-", "mixed-")) and "@" not in name),

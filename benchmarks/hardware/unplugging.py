@@ -28,9 +28,10 @@ from edgehybrid.exporters.placement.stages import float_stages, onnx_parts, tfli
 from edgehybrid.exporters.prepare import first_feeds, prepare
 from edgehybrid.exporters.search import Candidate, Plan
 from edgehybrid.points import REFERENCE
-from edgehybrid.profiles import load_policy
+from edgehybrid.profiles import ExecutionPolicy, load_policy
 from edgehybrid.runtime import Engine
-from edgehybrid.runtime.execution import LoadedStage
+from edgehybrid.runtime.backends import OnnxBackend, make_backend
+from edgehybrid.runtime.execution import GuardedPlan, LoadedStage, load_plan
 from edgehybrid.runtime.execution import Plan as Running
 from edgehybrid.runtime.execution.frames import BoundFrame, bind_frame
 from edgehybrid.testing import Accelerator
@@ -50,8 +51,9 @@ def main() -> int:
         works, _ = find_works(Path(top))
         work = works["keyword_spotter"]
         unplugged = unplug(work, Path(top), options.times)
+        guard = guard_cost(work, Path(top), options.runs)
         crossed = hand_over(work, Path(top), options.runs)
-    figures = {"unplugged": unplugged, "hand_over": crossed}
+    figures = {"unplugged": unplugged, "guard_us": guard, "hand_over": crossed}
     put(SECTION, figures, markdown(figures))
     print(markdown(figures))
     return 0
@@ -143,6 +145,26 @@ class Load:
             time.sleep(0.002)
 
 
+def guard_cost(work: Work, folder: Path, runs: int) -> dict[str, Any]:
+    """What looking at the answers, and waiting in another thread, costs a run: the same file with and without."""
+    bundle = Bundle.open(folder / "unplug.bundle")
+    point = bundle.points[1]
+    placed = replace(point, placement={"main": "npu"})
+    plans = {
+        "plain": load_plan(bundle, point, ExecutionPolicy(), make_backend),
+        "looked at": load_plan(bundle, placed, ExecutionPolicy(), lambda _: OnnxBackend()),
+        "waited for": load_plan(bundle, placed, ExecutionPolicy(), lambda _: OnnxBackend()),
+    }
+    waited = plans["waited for"]
+    assert isinstance(waited, GuardedPlan)
+    waited.allow(lambda: 1.0)
+    feeds = first_feeds(prepare(work.model, work.calibration, None, ExportOptions()).calibration, 1)[0]
+    runs_of = {name: (lambda plan=plan: plan.run(feeds)) for name, plan in plans.items()}
+    timings = interleave(runs_of, budget_s=0.0, min_rounds=runs)
+    wall = {name: timings.wall_s[:, timings.column(name)] for name in plans}
+    return {name: float(np.median(wall[name] - wall["plain"])) * 1e6 for name in ("looked at", "waited for")}
+
+
 def hand_over(work: Work, folder: Path, runs: int) -> dict[str, Any]:
     """Cut the float model in two, one half in each engine, and time the halves and the whole."""
     given = prepare(work.model, work.calibration, None, ExportOptions())
@@ -200,7 +222,7 @@ def _beyond_stages(plan: Running, frame: BoundFrame, feeds: Any, runs: int) -> d
 
 def markdown(figures: dict[str, Any]) -> str:
     """The section of the page."""
-    one, two = figures["unplugged"], figures["hand_over"]
+    one, two, guard = figures["unplugged"], figures["hand_over"], figures["guard_us"]
     lines = [
         "## Accelerators that come and go",
         "",
@@ -215,6 +237,8 @@ def markdown(figures: dict[str, Any]) -> str:
         f"| slowest answer of all | {one['slowest_ms']:.2f} ms |",
         f"| most probes after its return until it is back | {one['most_probes']} |",
         f"| longest time until it serves again (waits double with every relapse) | {one['slowest_back_s']:.1f} s |",
+        f"| looking at an answer; with the helping thread too | {guard['looked at']:.1f} µs; "
+        f"{guard['waited for']:.1f} µs |",
         "",
         f"Hand-over of {two['crossing_bytes']:,} bytes behind `{two['cut_behind']}` of the same model, cut in two:",
         "",

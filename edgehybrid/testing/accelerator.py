@@ -44,11 +44,17 @@ class Accelerator:
     _garbage: Garbage | None = None
     _slow_s: float = 0.0
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _free: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        """Begin well."""
+        self._free.set()
 
     def unplug(self) -> None:
         """Take it away: loads fail, and so does every session, for good."""
         with self._lock:
             self._problem, self._age = "the device is gone", self._age + 1
+        self._free.set()
 
     def occupy(self) -> None:
         """Let another process have it: loads and runs fail until ``plug``."""
@@ -61,6 +67,10 @@ class Accelerator:
             self._slow_s = slow_s
             self._problem = None if slow_s > 0 else "the device has shut down: too hot"
 
+    def hang(self) -> None:
+        """Let every run wait, without an error, until ``plug`` or ``unplug``."""
+        self._free.clear()
+
     def corrupt(self, how: Garbage = "nan") -> None:
         """Let it answer garbage: not finite, one value everywhere, the first answer for ever, or with noise."""
         with self._lock:
@@ -70,6 +80,7 @@ class Accelerator:
         """Make all well again; what was loaded before ``unplug`` stays dead."""
         with self._lock:
             self._problem, self._garbage, self._slow_s = None, None, 0.0
+        self._free.set()
 
     def unavailable(self) -> str | None:
         """Say why it cannot be used now; ``None`` when it can."""
@@ -120,6 +131,7 @@ class _Session:
         """
         owner = self._owner
         owner._require_well(self._age)
+        owner._free.wait()
         outputs = self._answer(feeds)
         if owner._slow_s > 0:
             time.sleep(owner._slow_s)

@@ -5,6 +5,7 @@ from edgehybrid.runtime.execution.dial import Dial, Setting
 from edgehybrid.runtime.execution.frames import LoadedStage
 from edgehybrid.runtime.execution.gate import Gate, gate_distance, make_gate, sketch
 from edgehybrid.runtime.execution.goldens import Goldens
+from edgehybrid.runtime.execution.guarded import GuardedPlan
 from edgehybrid.runtime.execution.ledger import LatencyStats, Ledger, Note
 from edgehybrid.runtime.execution.loading import audit_plan, backend_of, load_plan, load_request, self_test
 from edgehybrid.runtime.execution.losses import exit_losses
@@ -19,6 +20,7 @@ __all__ = [
     "ExitWatch",
     "Gate",
     "Goldens",
+    "GuardedPlan",
     "LatencyStats",
     "Ledger",
     "LoadedStage",

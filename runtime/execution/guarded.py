@@ -1,8 +1,12 @@
-"""A plan that runs on an accelerator: what it answers is looked at before it is given away."""
+"""A plan that runs on an accelerator: it is not waited for without end, and its answers are looked at first."""
 
 from __future__ import annotations
 
+import contextlib
+import threading
+from collections import deque
 from collections.abc import Callable, Mapping
+from queue import Empty, SimpleQueue
 
 import numpy as np
 
@@ -33,21 +37,66 @@ class SuspectError(BackendError):
         return self._is_right(outputs)
 
 
-class GuardedPlan(Plan):
-    """A plan whose answers are checked: finite, not all of one value, not the same for every input.
+class Helper:
+    """A thread that runs one thing at a time for another, which may stop waiting; it ends with its last reference."""
 
-    Two reductions of each output, some microseconds; nothing is copied.
+    def __init__(self) -> None:
+        self._work: SimpleQueue[tuple[Callable[[], Trace], SimpleQueue[Trace | Exception]] | None] = SimpleQueue()
+        threading.Thread(target=_help, args=(self._work,), name="edgehybrid-guard", daemon=True).start()
+
+    def run(self, work: Callable[[], Trace], patience_s: float) -> Trace:
+        """Run ``work`` in that thread.
+
+        Raises:
+            queue.Empty: It took longer than ``patience_s``; it goes on, and this helper is of no use until it ends.
+            Exception: Whatever ``work`` raised.
+        """
+        answers: SimpleQueue[Trace | Exception] = SimpleQueue()
+        self._work.put((work, answers))
+        answer = answers.get(timeout=patience_s)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def __del__(self) -> None:
+        self._work.put(None)
+
+
+def _help(jobs: SimpleQueue[tuple[Callable[[], Trace], SimpleQueue[Trace | Exception]] | None]) -> None:
+    """Serve until told to end; keeps nothing of what it ran."""
+    while (job := jobs.get()) is not None:
+        work, answers = job
+        try:
+            answers.put(work())
+        except Exception as error:  # noqa: BLE001  # it belongs to whoever waits, in the other thread
+            answers.put(error)
+        del job, work, answers
+
+
+class GuardedPlan(Plan):
+    """A plan that is waited for with patience, and whose answers are checked: finite, not flat, not always the same.
+
+    Two reductions of each output, some microseconds; nothing is copied. With a limit to its patience each run goes to
+    a helping thread: a driver that hangs does not hang the app.
     """
 
-    __slots__ = ("_last", "_last_input", "_same")
+    __slots__ = ("_helpers", "_last", "_last_input", "_patience", "_same")
 
+    _helpers: deque[Helper]
+    _patience: Callable[[], float] | None
     _last: Print | None
     _last_input: Print | None
     _same: int
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        object.__setattr__(self, "_helpers", deque())
+        object.__setattr__(self, "_patience", None)
         self._forget()
+
+    def allow(self, patience: Callable[[], float]) -> None:
+        """From now on wait for each run at most so many seconds."""
+        object.__setattr__(self, "_patience", patience)
 
     def trace(self, feeds: Mapping[str, Array]) -> Trace:
         """Run as a plan does.
@@ -58,7 +107,7 @@ class GuardedPlan(Plan):
             BackendError: A stage failed, or gave what is certainly garbage.
         """
         try:
-            trace = super().trace(feeds)
+            trace = super().trace(feeds) if self._patience is None else self._wait(feeds, self._patience())
         except _FOREIGN as error:
             raise BackendError(f"{self.point.name} failed: {type(error).__name__}: {error}.", _FIX) from error
         look = fingerprint(trace[0])
@@ -71,6 +120,24 @@ class GuardedPlan(Plan):
         elif self._hangs(feeds):
             what = f"{self.point.name} gave the same answer to different inputs."
             raise SuspectError(what, _FIX, trace, lambda outputs: agrees(trace[0], outputs))
+        return trace
+
+    def _wait(self, feeds: Mapping[str, Array], patience_s: float) -> Trace:
+        helper = None
+        with contextlib.suppress(IndexError):
+            helper = self._helpers.pop()
+        helper = helper or Helper()
+        run = super().trace
+        try:
+            trace = helper.run(lambda: run(feeds), patience_s)
+        except Empty:  # the helper is left to itself
+            raise BackendError(
+                f"{self.point.name} did not answer within {patience_s * 1e3:.0f} ms: the device hangs.", _FIX
+            ) from None
+        except Exception:
+            self._helpers.append(helper)
+            raise
+        self._helpers.append(helper)
         return trace
 
     def _hangs(self, feeds: Mapping[str, Array]) -> bool:

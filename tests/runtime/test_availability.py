@@ -104,6 +104,22 @@ def test_the_very_input_that_failed_is_answered(
     assert bench.engine.run({"x": x_of(3)}).point in CPU_POINTS
 
 
+def test_a_device_that_hangs_does_not_hang_the_app(bench: Bench, marks: dict[str, float]) -> None:
+    """No error, no answer: after what the deadline leaves, the point that stands by answers; probes go on by and by."""
+    bench.engine.context(deadline_ms=40)
+    bench.engine.run({"x": x_of(1)})
+    bench.npu.hang()
+
+    result = bench.engine.run({"x": x_of(2)})
+
+    assert result.point in CPU_POINTS
+    np.testing.assert_array_equal(x_of(2) + marks[result.point], result.outputs["y"])
+    assert "did not answer within" in bench.engine.status().excluded["max"]
+    bench.npu.plug()
+    bench.later(2)
+    assert "max" == bench.engine.run({"x": x_of(3)}).point
+
+
 def test_it_comes_back_by_itself(bench: Bench) -> None:
     """Probes wait twice as long after each failure; the first one after its return brings it back, with a test."""
     bench.npu.unplug()
