@@ -27,7 +27,7 @@ def command(bundle: Path, as_json: bool) -> None:
         console = out()
         files = len(opened.doc.files)
         console.print(f"{opened.doc.bundle.name}: {files} files have their digests, the manifest is whole.")
-        console.print(prose_table("Golden vectors", ("variant", "points", "here"), map(_row, checks)))
+        console.print(prose_table("Golden vectors", ("variant", "back end", "points", "here"), map(_row, checks)))
     if failed:
         names = ", ".join(check.variant for check in failed)
         raise BundleError(
@@ -36,6 +36,6 @@ def command(bundle: Path, as_json: bool) -> None:
         )
 
 
-def _row(check: VariantCheck) -> tuple[str, str, str]:
+def _row(check: VariantCheck) -> tuple[str, str, str, str]:
     where = check.variant if check.stage == "main" else f"{check.stage}/{check.variant}"
-    return where, ", ".join(check.points), check.problem or "as exported"
+    return where, check.backend, ", ".join(check.points), check.problem or "as exported"
