@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 
@@ -46,6 +46,7 @@ class Reach:
 
     Attributes:
         cuts: Places where the model is cut.
+        threads: Numbers of threads beside the one that was asked for.
         at_once: Most cuts of one chain.
         proposals: Most chains that are measured whole, of each set of cuts.
         share: Of the seconds for timing all candidates, spent on stages.
@@ -55,12 +56,13 @@ class Reach:
     at_once: int
     proposals: int
     share: float = 0.5
+    threads: tuple[int, ...] = ()
 
 
 REACH: Mapping[Effort, Reach] = {
     "quick": Reach(cuts=1, at_once=1, proposals=2),
     "standard": Reach(cuts=2, at_once=2, proposals=2),
-    "thorough": Reach(cuts=3, at_once=2, proposals=3),
+    "thorough": Reach(cuts=3, at_once=2, proposals=3, threads=(2,)),
 }
 
 
@@ -80,13 +82,17 @@ def propose_mixed(
         why = "; ".join(f"{skip.where}: {skip.why}" for skip in found.skipped[:2]) or "no place where few values cross"
         return [], [Dropped(name=MIXED, reason=f"the model cannot be cut: {why}")]
     sets = [list(some) for n in range(1, reach.at_once + 1) for some in combinations(cuts, n)]
-    tools.progress.start(len(sets), "placement")
+    settings = [options, *(replace(options, threads=n) for n in reach.threads if n != options.threads)]
+    cases = [
+        _Case(built, prepared, keys, setting, f"placed{number}", sorted(some, key=lambda cut: cut.share))
+        for number, some in enumerate(sets, 1)
+        for setting in settings
+    ]
+    tools.progress.start(len(cases), "placement")
     candidates: list[Candidate] = []
     dropped: list[Dropped] = []
-    budget_s = reach.share * options.budget.timing_s / len(sets)
-    for number, some in enumerate(sets, 1):
-        case = _Case(built, prepared, keys, options, f"placed{number}", sorted(some, key=lambda cut: cut.share))
-        made, lost = case.propose(best, reach.proposals, budget_s)
+    for case in cases:
+        made, lost = case.propose(best, reach.proposals, reach.share * options.budget.timing_s / len(cases))
         candidates += made
         dropped += lost
         tools.progress.advance()
@@ -172,7 +178,9 @@ class _Case:
 
     def _candidate(self, way: Way, offered: Sequence[Offered], number: int) -> Candidate:
         parts = [offer.parts[step.option] for offer, step in zip(offered, way.steps, strict=True)]
-        return mixed_candidate(f"{MIXED}-{self.prefix}-{number}", parts, self.prepared, self.options.threads)
+        threads = self.options.threads
+        name = f"{MIXED}-{self.prefix}-{number}" + (f"-{threads}t" if threads > 1 else "")
+        return mixed_candidate(name, parts, self.prepared, threads)
 
 
 def mixed_candidate(name: str, parts: Sequence[Part], prepared: Prepared, threads: int) -> Candidate:

@@ -81,7 +81,7 @@ class OnnxBackend:
             session = self._open(ort, request)
             inputs = tuple(_spec(node, request) for node in session.get_inputs())
             outputs = tuple(_spec(node, request) for node in session.get_outputs())
-            assignment = self._assignment(session)
+            assignment = None if self._provider is CPU_PROVIDER else self._assignment(session)
         except ORT_ERRORS as error:
             if self._provider is not CPU_PROVIDER:
                 raise place_error(error, request.model_file, self._provider.title) from error
@@ -90,7 +90,7 @@ class OnnxBackend:
             raise BackendError(
                 f"{request.model_file} is not run on {self._provider.title}: {why}.", "Use a point on another back end."
             )
-        return OnnxSession(session, inputs, outputs, str(request.model_file), assignment)
+        return OnnxSession(session, inputs, outputs, str(request.model_file), self._assignment)
 
     def _open(self, ort: Any, request: LoadRequest) -> Any:
         options, provider = _options(ort, request), self._provider
