@@ -348,6 +348,8 @@ def reload_check(chosen: Chosen) -> Callable[[Path], None]:
 def _check_placed(bundle: Bundle, chosen: Chosen) -> None:
     """Points of several stages on several back ends, or that place a file elsewhere, load as the device will."""
     special = {*chosen.guests, *(candidate.name for candidate in chosen.mixed)}
+    if not special:
+        return
     for point, name in zip(bundle.points, chosen.names, strict=True):
         if name in special:
             load_plan(bundle, point, ExecutionPolicy(), make_backend)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from edgehybrid.bundle import Dropped, GateInfo, Untouched
 from edgehybrid.exporters.chains import Chain, ChainStage, LoadedChain
-from edgehybrid.exporters.formats import Part
+from edgehybrid.exporters.formats import Part, PlacedFile
 from edgehybrid.exporters.measure import Score, Timings
 from edgehybrid.exporters.search import Candidate, Figures
 from edgehybrid.exporters.trial import Trial
@@ -74,9 +74,11 @@ class Chosen:
     @property
     def guests(self) -> Mapping[str, str]:
         """Candidates whose very file ships as a variant of its own too, to that variant: they only place it."""
-        own = {name for name in self.names if name not in self.deep and not self._parts(name)}
-        bases = {name: getattr(self.trial.candidate(name).file, "base", None) for name in self.names if name not in own}
-        return {name: base for name, base in bases.items() if base in own}
+        plain = [name for name in self.names if name not in self.deep]
+        own = {name for name in plain if not self._parts(name)}
+        files = {name: self.trial.candidate(name).file for name in plain}
+        bases = {name: file.base for name, file in files.items() if isinstance(file, PlacedFile) and file.base in own}
+        return {name: base for name, base in bases.items() if base is not None}
 
     @property
     def mixed(self) -> tuple[Candidate, ...]:

@@ -170,11 +170,18 @@ class _Case:
         return offered
 
     def _writable(self, stages: Sequence[StageFloat]) -> list[Graph]:
-        """Slices of the user's own graph, whose operators other formats know; else of the rewritten one."""
+        """Slices of the user's own graph, whose operators other formats know; else of the rewritten one.
+
+        Rewrites also take out what a slice reads of the model's inputs only for their shapes.
+        """
         try:
-            return list(slice_chain(self.prepared.model.graph, self.cuts))
+            own = slice_chain(self.prepared.model.graph, self.cuts)
         except EdgeHybridError:
-            return [stage.graph for stage in stages]
+            own = tuple(stage.graph for stage in stages)
+        return [
+            graph if {value.name for value in graph.proto.graph.input} == stage.reads else stage.graph
+            for graph, stage in zip(own, stages, strict=True)
+        ]
 
     def _candidate(self, way: Way, offered: Sequence[Offered], number: int) -> Candidate:
         parts = [offer.parts[step.option] for offer, step in zip(offered, way.steps, strict=True)]

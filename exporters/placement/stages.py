@@ -52,6 +52,11 @@ class StageFloat:
     rows: tuple[Feeds, ...]
     checks: tuple[Feeds, ...]
 
+    @property
+    def reads(self) -> set[str]:
+        """Names of its inputs."""
+        return {spec.name for spec in self.session.inputs}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offered:

@@ -39,7 +39,7 @@ def test_written_file_that_computes_something_else_stops_the_export(zoo: Any, tm
             models={"fp32": (tmp_path / file).read_bytes()},
         )
     trial = SimpleNamespace(candidate=lambda _: SimpleNamespace(threads=1))
-    check = reload_check(cast(Chosen, SimpleNamespace(trial=trial, uncut=("fp32",), chains=())))
+    check = reload_check(cast(Chosen, SimpleNamespace(trial=trial, uncut=("fp32",), chains=(), mixed=(), guests={})))
     check(tmp_path / "m.onnx.bundle")
 
     with pytest.raises(ExportError, match="'fp32' differs"):
