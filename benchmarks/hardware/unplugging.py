@@ -188,9 +188,9 @@ def hand_over(work: Work, folder: Path, runs: int) -> dict[str, Any]:
     place.mkdir()
     schemes = {c.name: REFERENCE for c in given.components}
     base = Candidate(name=REFERENCE, graph=given.model.graph, plan=Plan(name=REFERENCE, recipe={}), schemes=schemes)
-    stages = float_stages(given.model.graph, [cut], "half", first_feeds(given.calibration, 4), None, place)
+    stages = float_stages(base, given, [cut], "half", place)
     onnx, _ = onnx_parts(stages, [base], [cut], place)
-    lite = [tflite_parts(stage, stage.graph, given.components, place)[0]["tflite-fp32"] for stage in stages]
+    lite = [tflite_parts(stage, stage.graph, place)[0]["tflite-fp32"] for stage in stages]
     halves = {
         "onnx to tflite": (onnx[0][REFERENCE], lite[1]),
         "tflite to onnx": (lite[0], onnx[1][REFERENCE]),

@@ -28,7 +28,7 @@ from edgehybrid.exporters.placement.stages import (
     onnx_parts,
     tflite_parts,
 )
-from edgehybrid.exporters.prepare import Prepared, first_feeds
+from edgehybrid.exporters.prepare import Prepared
 from edgehybrid.exporters.search import OPTIMIZED, Built, Candidate, Plan
 from edgehybrid.exporters.trial import Tools
 from edgehybrid.points import REFERENCE
@@ -36,7 +36,7 @@ from edgehybrid.points import REFERENCE
 MIXED = "mixed"
 """Begins the names of mixed chains, and names what a bundle says of those that were not made."""
 
-_ROWS = 24
+_LEAST_APART = 0.1  # of the cost, between two cuts
 _ONNX_FORMS = (OPTIMIZED, "w8-dyn", "w8a8")  # of the whole candidates; the float one may be the user's own
 
 
@@ -77,7 +77,7 @@ def propose_mixed(
     reach = REACH[options.effort]
     best = _float_of(built)
     found = find_cuts(best.graph, prepared.components, prepared.probes)
-    cuts = sorted(found.cuts, key=lambda cut: (not cut.at_border, cut.overhead))[: reach.cuts]
+    cuts = _apart(sorted(found.cuts, key=lambda cut: (not cut.at_border, cut.overhead)))[: reach.cuts]
     if not cuts:
         why = "; ".join(f"{skip.where}: {skip.why}" for skip in found.skipped[:2]) or "no place where few values cross"
         return [], [Dropped(name=MIXED, reason=f"the model cannot be cut: {why}")]
@@ -97,6 +97,15 @@ def propose_mixed(
         dropped += lost
         tools.progress.advance()
     return candidates, dropped
+
+
+def _apart(cuts: Sequence[Cut]) -> list[Cut]:
+    """Leave out cuts that split nearly as an earlier one does."""
+    kept: list[Cut] = []
+    for cut in cuts:
+        if all(abs(cut.share - other.share) >= _LEAST_APART for other in kept):
+            kept.append(cut)
+    return kept
 
 
 def _float_of(built: Built) -> Candidate:
@@ -134,13 +143,9 @@ class _Case:
         return made, dropped
 
     def _stages(self, best: Candidate, place: Path) -> tuple[StageFloat, ...]:
-        rows = first_feeds(self.prepared.calibration, _ROWS)
-        most = self.prepared.calibration.largest_batch
-        size = min(3, self.prepared.calibration.count, 3 if most is None else most)
-        batch = first_feeds(self.prepared.calibration, 1, size)[0] if size > 1 else None
         folder = place / "floats"
         folder.mkdir()
-        return float_stages(best.graph, self.cuts, self.prefix, rows, batch, folder)
+        return float_stages(best, self.prepared, self.cuts, self.prefix, folder)
 
     def _offers(self, best: Candidate, stages: Sequence[StageFloat], place: Path, budget_s: float) -> list[Offered]:
         names = {candidate.name: candidate for candidate in self.built.candidates if candidate.file is None}
@@ -152,7 +157,7 @@ class _Case:
         dropped[0] += lost
         if "tflite" in self.keys or any(key.startswith("tflite-") for key in self.keys):
             for k, (stage, graph) in enumerate(zip(stages, self._writable(stages), strict=True)):
-                lite, refused = tflite_parts(stage, graph, self.prepared.components, place / "tflite")
+                lite, refused = tflite_parts(stage, graph, place / "tflite")
                 parts[k] |= lite
                 dropped[k] += refused
         offered = []
@@ -195,11 +200,15 @@ def mixed_candidate(name: str, parts: Sequence[Part], prepared: Prepared, thread
     return Candidate(
         name=name,
         graph=prepared.model.graph,
-        plan=Plan(name=name, recipe={part.stage: f"{part.variant} on {part.backend}" for part in parts}),
+        plan=Plan(name=name, recipe={f"{part.stage} ({', '.join(part.schemes)})": _words(part) for part in parts}),
         schemes=_schemes(parts),
         threads=threads,
         file=PlacedFile(parts=tuple(parts)),
     )
+
+
+def _words(part: Part) -> str:
+    return part.variant if "@" in part.variant or part.variant.startswith("tflite-") else f"{part.variant} in ONNX"
 
 
 def pick_by_class(offered: Sequence[Offered], border_s: Border, most: int) -> Picked:

@@ -14,9 +14,10 @@ from edgehybrid.errors import BackendError, EdgeHybridError, ExportError, ModelE
 from edgehybrid.exporters.depth import Cut, slice_chain
 from edgehybrid.exporters.formats import FLOAT_FORM, Part, Quantizing, Source, scheme_of, write_float
 from edgehybrid.exporters.measure import interleave, open_placed, sqnr_db
-from edgehybrid.exporters.model import Component, Graph
+from edgehybrid.exporters.model import Component, Graph, locate
 from edgehybrid.exporters.placement.paths import Step
 from edgehybrid.exporters.placement.whole import USUAL
+from edgehybrid.exporters.prepare import Prepared, first_feeds
 from edgehybrid.exporters.search import Candidate
 from edgehybrid.points import REFERENCE
 from edgehybrid.runtime.backends import LoadRequest, OnnxBackend, Session
@@ -31,7 +32,7 @@ FORMS = (FLOAT_FORM, "w8-dyn", "w8a8")
 LEAST_DB, LEAST_FLOAT_DB = 10.0, 40.0
 """So near must a stage come to the float stage, as signal to noise: in any precision, and in float."""
 
-_CHECKED = 8
+_ROWS, _CHECKED, _SEVERAL = 24, 8, 3  # of the calibration data
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +41,7 @@ class StageFloat:
 
     Attributes:
         name: Of the stage in the bundle.
+        components: Those of the model that lie in it, at least in part; glue is not told.
         graph: The slice.
         session: It, loaded.
         rows: What it reads, of several calibration samples of one row each.
@@ -47,6 +49,7 @@ class StageFloat:
     """
 
     name: str
+    components: tuple[Component, ...]
     graph: Graph
     session: Session
     rows: tuple[Feeds, ...]
@@ -68,24 +71,36 @@ class Offered:
 
 
 def float_stages(
-    graph: Graph, cuts: Sequence[Cut], prefix: str, rows: Sequence[Feeds], batch: Feeds | None, folder: Path
+    base: Candidate, prepared: Prepared, cuts: Sequence[Cut], prefix: str, folder: Path
 ) -> tuple[StageFloat, ...]:
-    """Cut ``graph``, and see what crosses on calibration data.
+    """Cut the graph of a float candidate, and see what crosses on calibration data.
 
     Raises:
         ExportError: It cannot be cut there.
         ModelError: ONNX Runtime refuses a slice.
     """
     stages = []
-    seen = [dict(feeds) for feeds in rows]
-    many = None if batch is None else dict(batch)
-    for k, part in enumerate(slice_chain(graph, cuts), 1):
+    seen = [dict(feeds) for feeds in first_feeds(prepared.calibration, _ROWS)]
+    most = prepared.calibration.largest_batch
+    size = min(_SEVERAL, prepared.calibration.count, _SEVERAL if most is None else most)
+    many = dict(first_feeds(prepared.calibration, 1, size)[0]) if size > 1 else None
+    for k, part in enumerate(slice_chain(base.graph, cuts), 1):
         name = f"{prefix}-{k}"
         session = _load(part, folder / f"{name}.onnx")
         wanted = [spec.name for spec in session.inputs]
         mine = tuple({n: feeds[n] for n in wanted} for feeds in seen)
         whole = () if many is None else ({n: many[n] for n in wanted},)
-        stages.append(StageFloat(name=name, graph=part, session=session, rows=mine, checks=(*mine[:_CHECKED], *whole)))
+        inside = dict.fromkeys(c for c in locate(part, prepared.components).values() if c.family != "glue")
+        stages.append(
+            StageFloat(
+                name=name,
+                components=tuple(inside),
+                graph=part,
+                session=session,
+                rows=mine,
+                checks=(*mine[:_CHECKED], *whole),
+            )
+        )
         seen = [feeds | session.run(own) for feeds, own in zip(seen, mine, strict=True)]
         if many is not None:
             many = many | session.run({n: many[n] for n in wanted})
@@ -115,16 +130,14 @@ def onnx_parts(
                 format="onnx",
                 inputs=stage.session.inputs,
                 outputs=stage.session.outputs,
-                schemes=candidate.schemes,
+                schemes={c.name: candidate.schemes[c.name] for c in stage.components if c.name in candidate.schemes},
                 content=graph.to_bytes(),
                 graph=graph,
             )
     return found, dropped
 
 
-def tflite_parts(
-    stage: StageFloat, graph: Graph, components: Sequence[Component], folder: Path
-) -> tuple[dict[str, Part], list[Dropped]]:
+def tflite_parts(stage: StageFloat, graph: Graph, folder: Path) -> tuple[dict[str, Part], list[Dropped]]:
     """The stage as TFLite files, each through the parity gate against the float stage."""
     source = Source(
         graph=graph,
@@ -157,7 +170,7 @@ def tflite_parts(
             format="tflite",
             inputs=stage.session.inputs,
             outputs=stage.session.outputs,
-            schemes={c.name: scheme_of(form, c.family) for c in components},
+            schemes={c.name: scheme_of(form, c.family) for c in stage.components},
             needs=file.needs,
             content=file.content,
         )

@@ -22,7 +22,7 @@ from edgehybrid.exporters.placement import place, require_backends
 from edgehybrid.exporters.placement.mixing import mixed_candidate
 from edgehybrid.exporters.placement.stages import float_stages, onnx_parts, tflite_parts
 from edgehybrid.exporters.precision import Target
-from edgehybrid.exporters.prepare import Prepared, first_feeds, prepare
+from edgehybrid.exporters.prepare import Prepared, prepare
 from edgehybrid.exporters.search import Built, Candidate, Workshop
 from edgehybrid.exporters.trial import (
     Tools,
@@ -143,10 +143,9 @@ def by_hand(name: str, floats: Built, prepared: Prepared, folder: Path) -> Candi
     """The first stage in LiteRT, the second in ONNX Runtime, whatever is faster."""
     base = floats.candidates[0]
     cut = min(find_cuts(base.graph, prepared.components, prepared.probes).cuts, key=lambda cut: cut.overhead)
-    rows = first_feeds(prepared.calibration, 8)
-    stages = float_stages(base.graph, [cut], "placed1", rows, first_feeds(prepared.calibration, 1, 3)[0], folder)
+    stages = float_stages(base, prepared, [cut], "placed1", folder)
     onnx, _ = onnx_parts(stages, [base], [cut], folder)
-    lite, refused = tflite_parts(stages[0], stages[0].graph, prepared.components, folder)
+    lite, refused = tflite_parts(stages[0], stages[0].graph, folder)
     assert [] == refused
     return mixed_candidate(name, [lite["tflite-w8-dyn"], onnx[1][REFERENCE]], prepared, 1)
 
