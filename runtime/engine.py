@@ -15,29 +15,27 @@ from edgehybrid.bundle import Bundle
 from edgehybrid.errors import BackendError, EdgeHybridError, RequestError
 from edgehybrid.profiles import DeviceProfile, Policy, load_policy
 from edgehybrid.runtime.accounts import Accounts
-from edgehybrid.runtime.backends import Array, Backend, make_backend
+from edgehybrid.runtime.backends import Array, Backend
 from edgehybrid.runtime.bench import Figures
+from edgehybrid.runtime.books import MANY_NOTES, Books
 from edgehybrid.runtime.control import Controller, Decision, Until
 from edgehybrid.runtime.execution import (
     Activator,
     Dial,
     ExitWatch,
-    Goldens,
-    Note,
     Plan,
     Request,
     Switch,
-    load_plan,
     make_gate,
 )
 from edgehybrid.runtime.memory import Memory
 from edgehybrid.runtime.options import Keep, Pin, as_request, find_device, first_context, make_pin, next_context, words
+from edgehybrid.runtime.plans import Plans
 from edgehybrid.runtime.results import Result, Status
 from edgehybrid.runtime.telemetry import Snapshot, Telemetry
 
 _log = logging.getLogger("edgehybrid")
 _JOURNAL = 256
-_MANY_NOTES = 1 << 14
 _now = time.monotonic  # of latencies; the engine's own clock may be a simulator's
 _KEEP = Keep.KEEP
 
@@ -90,20 +88,19 @@ class Engine:
         self._bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
         self._policy = policy if isinstance(policy, Policy) else load_policy(policy)
         self._device = find_device(device, root)
-        self._clock, self._backends = clock, dict(backends or {})
+        self._clock = clock
         self._context = first_context(deadline_ms, until, clock)
-        self._goldens = Goldens(self._bundle)
         self._telemetry = Telemetry(root, device=self._device, clock=clock, pack_wh=battery_wh)
         self._snapshot = self._telemetry.read()
         self._figures = Figures(self._bundle, self._device, self._snapshot.on_mains)
         self._memory = Memory(memory, clock())
         self._controller = Controller(self._figures.points, self._device, self._policy, state=self._memory.recall())
-        self._accounts = Accounts(self._figures.points, self._device, lambda seen: self._controller.observe(seen))
-        self._notes: deque[Note] = deque()
+        accounts = Accounts(self._figures.points, self._device, lambda seen: self._controller.observe(seen))
         self._lock = threading.Lock()  # of everything that a round changes; a run never waits for it
         self._pin = Pin()
         self._dial = Dial(audit_share=self._policy.exits.audit_share)
-        self._exits = ExitWatch(self._bundle.points, self._dial)
+        self._plans = Plans(self._bundle, self._policy.execution, self._dial, backends or {})
+        self._books = Books(accounts, ExitWatch(self._bundle.points, self._dial), clock, self._note_switch_of_exits)
         self._gate = make_gate(self._bundle, self._policy.gate, self._dial, clock)
         self._excluded: Mapping[str, str] = {}
         self._journal: deque[Switch] = deque(maxlen=_JOURNAL)
@@ -112,13 +109,18 @@ class Engine:
         self._decision, first = self._first_plan(start)
         self._dial.turn(self._decision.exit_scalar)
         self._activator = Activator(
-            first, self._load, clock, switched=self._note_switch, failed=self._note_failure, last_run=self._last_note
+            first,
+            self._plans.load,
+            clock,
+            switched=self._note_switch,
+            failed=self._note_failure,
+            last_run=self._books.last,
         )
         self._wake, self._closed = threading.Event(), False
         self._watcher = threading.Thread(target=self._watch, name="edgehybrid-watch", daemon=True)
         if background:
             self._watcher.start()
-        self._figures.measure_beside(bench_joules, lambda: self._snapshot, self._renew, self._backends)
+        self._figures.measure_beside(bench_joules, lambda: self._snapshot, self._renew, self._plans.backends)
 
     def run(self, feeds: Mapping[str, Array]) -> Result:
         """Run one input.
@@ -136,10 +138,10 @@ class Engine:
         outputs, depth, confidence, seen = plan.trace(feeds) if gate is None else gate.trace(plan, feeds)
         ended = _now()
         latency_s = ended - started
-        point, notes = plan.point.name, self._notes
-        notes.append((ended, point, depth, latency_s, seen, plan.point.threads))
-        if len(notes) > _MANY_NOTES:
-            self._count_early()
+        point, books = plan.point.name, self._books
+        books.notes.append((ended, point, depth, latency_s, seen, plan.point.threads))
+        if len(books.notes) > MANY_NOTES:
+            books.count_early(self._lock)
         return Result(outputs, point, depth, confidence, latency_s * 1e3)
 
     def __call__(self, value: Array) -> Result:
@@ -235,7 +237,8 @@ class Engine:
     def status(self) -> Status:
         """Say what the engine does and why, and what it has done so far."""
         with self._lock:
-            self._count()
+            self._books.count()
+            accounts = self._books.accounts
             return Status(
                 at_s=self._clock(),
                 point=self._activator.plan.point.name,
@@ -243,14 +246,14 @@ class Engine:
                 pinned=self._pin.point,
                 snapshot=self._snapshot,
                 context=self._context,
-                inferences=self._accounts.inferences,
-                points=self._accounts.points,
-                depths=self._accounts.depths,
-                exits=self._exits.reports(),
+                inferences=accounts.inferences,
+                points=accounts.points,
+                depths=accounts.depths,
+                exits=self._books.exits.reports(),
                 switches=self._switches,
                 excluded=self._excluded,
-                joules=self._accounts.joules,
-                latency=self._accounts.latency,
+                joules=accounts.joules,
+                latency=accounts.latency,
                 faults=self._faults,
                 last_fault=self._last_fault,
                 device=self._device.name,
@@ -323,9 +326,9 @@ class Engine:
 
     def _round(self) -> Decision:
         with self._lock:
-            self._count()
+            self._books.count()
             self._snapshot = self._telemetry.read()
-            self._accounts.look(self._snapshot)
+            self._books.accounts.look(self._snapshot)
             self._memory.keep(self._controller.state, self._clock())
             return self._choose()
 
@@ -341,55 +344,23 @@ class Engine:
         decision = replace(decision, exit_scalar=self._pin.scalar(self._policy.exits, decision))
         return self._pin.settle(decision, self._excluded, lambda: self._activator.plan.point.name)
 
-    def _count(self) -> None:
-        """Move the notes of the hot path into the accounts; under the lock."""
-        notes = self._notes
-        batch = [notes.popleft() for _ in range(len(notes))]
-        if self._clock is not time.monotonic:  # a simulator's: its inputs came by now
-            now = self._clock()
-            batch = [(now, *note[1:]) for note in batch]
-        self._accounts.add(batch)
-        for point, why in self._exits.add(batch):
-            self._journal.append(Switch(at_s=self._clock(), source=point, target=point, reason=why, ready_s=0.0))
-            _log.warning("%s: %s", point, why)
-
-    def _count_early(self) -> None:
-        """Keep memory bounded when nobody looks for long; never waits."""
-        if self._lock.acquire(blocking=False):
-            try:
-                self._count()
-            finally:
-                self._lock.release()
-
     def _first_plan(self, start: str | None) -> tuple[Decision, Plan]:
         if start is not None:
-            plan = self._load(self._bundle.point(start).name, None)
+            plan = self._plans.load(self._bundle.point(start).name, None)
             begun = Decision(at_s=self._snapshot.at_s, point=start, reason=f"started at {start} by the app")
             return replace(begun, exit_scalar=self._pin.scalar(self._policy.exits, begun)), plan
         while len(self._excluded) < len(self._bundle.points):
             decision = self._decide(self._snapshot)
             try:
-                return decision, self._load(decision.point, decision.threads)
+                return decision, self._plans.load(decision.point, decision.threads)
             except EdgeHybridError as error:
                 self._excluded = {**self._excluded, decision.point: str(error)}
         reasons = " ".join(f"{name}: {why}" for name, why in self._excluded.items())
         raise BackendError(f"No point of {self._bundle.path.name} runs here. {reasons}", "Export it for this device.")
 
-    def _last_note(self) -> object:
-        try:
-            return self._notes[-1]
-        except IndexError:  # counted already
-            return None
-
-    def _load(self, name: str, threads: int | None) -> Plan:
-        point = self._bundle.point(name)
-        point = point if threads in (None, point.threads) else replace(point, threads=threads)
-        return load_plan(self._bundle, point, self._policy.execution, self._backend, self._goldens, self._dial)
-
-    def _backend(self, name: str) -> Backend:
-        if name not in self._backends:
-            self._backends[name] = make_backend(name)
-        return self._backends[name]
+    def _note_switch_of_exits(self, switch: Switch) -> None:
+        self._journal.append(switch)
+        _log.warning("%s: %s", switch.target, switch.reason)
 
     def _note_switch(self, switch: Switch) -> None:
         self._switches += 1
