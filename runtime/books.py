@@ -21,21 +21,36 @@ class Books:
         accounts: Counters, observations, joules.
         exits: Watches what the exits saw.
         clock: The engine's clock: monotonic, or a simulator's.
+        lock: Held by whoever counts.
         changed: Told when exits of a point are switched off or on, or audited otherwise.
 
     Attributes:
-        notes: Runs append theirs; nothing else on the hot path.
+        notes: What is not counted yet.
     """
 
     def __init__(
-        self, accounts: Accounts, exits: ExitWatch, clock: Callable[[], float], changed: Callable[[Switch], None]
+        self,
+        accounts: Accounts,
+        exits: ExitWatch,
+        clock: Callable[[], float],
+        lock: threading.Lock,
+        changed: Callable[[Switch], None],
     ) -> None:
         self.accounts, self.exits = accounts, exits
         self.notes: deque[Note] = deque()
-        self._clock, self._changed = clock, changed
+        self._clock, self._lock, self._changed = clock, lock, changed
+
+    def note(self, note: Note) -> None:
+        """Take the note of a run, from any thread; never waits."""
+        self.notes.append(note)
+        if len(self.notes) > MANY_NOTES and self._lock.acquire(blocking=False):
+            try:
+                self.count()
+            finally:
+                self._lock.release()
 
     def count(self) -> None:
-        """Move the notes into the accounts; from one thread at a time."""
+        """Move the notes into the accounts; under the lock."""
         notes = self.notes
         batch = [notes.popleft() for _ in range(len(notes))]
         if self._clock is not time.monotonic:  # a simulator's: its inputs came by now
@@ -44,14 +59,6 @@ class Books:
         self.accounts.add(batch)
         for point, why in self.exits.add(batch):
             self._changed(Switch(at_s=self._clock(), source=point, target=point, reason=why, ready_s=0.0))
-
-    def count_early(self, lock: threading.Lock) -> None:
-        """Count under ``lock`` if it is free; never waits."""
-        if lock.acquire(blocking=False):
-            try:
-                self.count()
-            finally:
-                lock.release()
 
     def last(self) -> object:
         """Return another object after every run."""

@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Self
 
@@ -17,7 +17,7 @@ from edgehybrid.profiles import DeviceProfile, Policy, load_policy
 from edgehybrid.runtime.accounts import Accounts
 from edgehybrid.runtime.backends import Array, Backend
 from edgehybrid.runtime.bench import Figures
-from edgehybrid.runtime.books import MANY_NOTES, Books
+from edgehybrid.runtime.books import Books
 from edgehybrid.runtime.control import Controller, Decision, Until
 from edgehybrid.runtime.execution import (
     Activator,
@@ -32,6 +32,7 @@ from edgehybrid.runtime.memory import Memory
 from edgehybrid.runtime.options import Keep, Pin, as_request, find_device, first_context, make_pin, next_context, words
 from edgehybrid.runtime.plans import Plans
 from edgehybrid.runtime.results import Result, Status
+from edgehybrid.runtime.streaming import Streaming, Streams
 from edgehybrid.runtime.telemetry import Snapshot, Telemetry
 
 _log = logging.getLogger("edgehybrid")
@@ -40,7 +41,7 @@ _now = time.monotonic  # of latencies; the engine's own clock may be a simulator
 _KEEP = Keep.KEEP
 
 
-class Engine:
+class Engine(Streaming):
     """Runs a bundle and keeps choosing its operating point.
 
     Use it in a ``with`` block, from as many threads as you like. A run reads one reference to the active plan and holds
@@ -100,7 +101,9 @@ class Engine:
         self._pin = Pin()
         self._dial = Dial(audit_share=self._policy.exits.audit_share)
         self._plans = Plans(self._bundle, self._policy.execution, self._dial, backends or {})
-        self._books = Books(accounts, ExitWatch(self._bundle.points, self._dial), clock, self._note_switch_of_exits)
+        self._books = Books(
+            accounts, ExitWatch(self._bundle.points, self._dial), clock, self._lock, self._note_switch_of_exits
+        )
         self._gate = make_gate(self._bundle, self._policy.gate, self._dial, clock)
         self._excluded: Mapping[str, str] = {}
         self._journal: deque[Switch] = deque(maxlen=_JOURNAL)
@@ -116,6 +119,7 @@ class Engine:
             failed=self._note_failure,
             last_run=self._books.last,
         )
+        self._streams = Streams(self.run, self._activator, self._books, self._gate)
         self._wake, self._closed = threading.Event(), False
         self._watcher = threading.Thread(target=self._watch, name="edgehybrid-watch", daemon=True)
         if background:
@@ -138,10 +142,8 @@ class Engine:
         outputs, depth, confidence, seen = plan.trace(feeds) if gate is None else gate.trace(plan, feeds)
         ended = _now()
         latency_s = ended - started
-        point, books = plan.point.name, self._books
-        books.notes.append((ended, point, depth, latency_s, seen, plan.point.threads))
-        if len(books.notes) > MANY_NOTES:
-            books.count_early(self._lock)
+        point = plan.point.name
+        self._books.note((ended, point, depth, latency_s, seen, plan.point.threads, 0.0))
         return Result(outputs, point, depth, confidence, latency_s * 1e3)
 
     def __call__(self, value: Array) -> Result:
@@ -155,11 +157,6 @@ class Engine:
             names = ", ".join(spec.name for spec in inputs)
             raise RequestError(f"The model has {len(inputs)} inputs.", f"Call run with a dict of {names}.")
         return self.run({inputs[0].name: value})
-
-    def stream(self, inputs: Iterable[Mapping[str, Array]]) -> Iterator[Result]:
-        """Run ``inputs`` one after the other and yield their results in order."""
-        for feeds in inputs:
-            yield self.run(feeds)
 
     def pin(self, point: str | None, *, exit_scalar: float | Keep | None = _KEEP) -> None:
         """Run ``point`` from now on, whatever the controller thinks; ``None`` gives it back the choice.
@@ -254,6 +251,8 @@ class Engine:
                 excluded=self._excluded,
                 joules=accounts.joules,
                 latency=accounts.latency,
+                waits=accounts.waits,
+                arrangement=self._streams.arrangement,
                 faults=self._faults,
                 last_fault=self._last_fault,
                 device=self._device.name,
@@ -286,6 +285,7 @@ class Engine:
         if self._closed:
             return
         self._closed, self._gate = True, None
+        self._streams.close()
         self._wake.set()
         if self._watcher.is_alive():
             self._watcher.join()

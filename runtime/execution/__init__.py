@@ -1,11 +1,13 @@
 """Plans and their activation: what runs, and how the next one takes its place."""
 
 from edgehybrid.runtime.execution.activation import Activator, Request, Switch
+from edgehybrid.runtime.execution.arrangement import MODES, Arrangement, Mode, balance
 from edgehybrid.runtime.execution.dial import Dial, Setting
 from edgehybrid.runtime.execution.frames import LoadedStage
 from edgehybrid.runtime.execution.gate import Gate, gate_distance, make_gate, sketch
 from edgehybrid.runtime.execution.goldens import Goldens
 from edgehybrid.runtime.execution.ledger import LatencyStats, Ledger, Note
+from edgehybrid.runtime.execution.line import Job, Line, placed
 from edgehybrid.runtime.execution.loading import load_plan, load_request, self_test
 from edgehybrid.runtime.execution.losses import exit_losses
 from edgehybrid.runtime.execution.plan import Plan
@@ -13,15 +15,20 @@ from edgehybrid.runtime.execution.traces import Seen, Trace
 from edgehybrid.runtime.execution.watch import ExitReport, ExitWatch
 
 __all__ = [
+    "MODES",
     "Activator",
+    "Arrangement",
     "Dial",
     "ExitReport",
     "ExitWatch",
     "Gate",
     "Goldens",
+    "Job",
     "LatencyStats",
     "Ledger",
+    "Line",
     "LoadedStage",
+    "Mode",
     "Note",
     "Plan",
     "Request",
@@ -29,11 +36,13 @@ __all__ = [
     "Setting",
     "Switch",
     "Trace",
+    "balance",
     "exit_losses",
     "gate_distance",
     "load_plan",
     "load_request",
     "make_gate",
+    "placed",
     "self_test",
     "sketch",
 ]
