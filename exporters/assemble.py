@@ -88,7 +88,7 @@ def _variant_name(chain: Chain, stage: ChainStage) -> str:
 class Chosen:
     """Everything measured of the candidates that are shipped, the reference first, then best quality first.
 
-    ``deep`` holds those with exits, by name.
+    ``deep`` holds those with exits, ``pieces`` the others once more, cut for pipelines, both by name.
     """
 
     names: tuple[str, ...]
@@ -101,6 +101,7 @@ class Chosen:
     untouched: tuple[Untouched, ...] = ()
     deep: Mapping[str, DeepPoint] = field(default_factory=dict)
     gate: GateInfo | None = None
+    pieces: Mapping[str, LoadedChain] = field(default_factory=dict)
 
     @property
     def uncut(self) -> tuple[str, ...]:
@@ -111,7 +112,8 @@ class Chosen:
     @property
     def chains(self) -> tuple[LoadedChain, ...]:
         """Chains that ship, each once."""
-        return tuple({point.loaded.chain.name: point.loaded for point in self.deep.values()}.values())
+        deep = {point.loaded.chain.name: point.loaded for point in self.deep.values()}
+        return (*deep.values(), *(self.pieces[name] for name in self.names if name in self.pieces))
 
 
 def make_points(chosen: Chosen, prepared: Prepared) -> tuple[OperatingPoint, ...]:
@@ -137,6 +139,7 @@ def _point(level: str, name: str, chosen: Chosen, prepared: Prepared) -> Operati
         resident_bytes=chosen.memory[name],
         threads=chosen.trial.candidate(name).threads,
         placement={STAGE: chosen.trial.candidate(name).format},
+        pieces={stage.name: name for stage in chosen.pieces[name].chain.stages} if name in chosen.pieces else {},
     )
 
 

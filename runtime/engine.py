@@ -23,6 +23,7 @@ from edgehybrid.runtime.execution import (
     Activator,
     Dial,
     ExitWatch,
+    Part,
     Plan,
     Request,
     Switch,
@@ -346,13 +347,13 @@ class Engine(Streaming):
 
     def _first_plan(self, start: str | None) -> tuple[Decision, Plan]:
         if start is not None:
-            plan = self._plans.load(self._bundle.point(start).name, None)
+            plan = self._plans.load(Part(self._bundle.point(start).name))
             begun = Decision(at_s=self._snapshot.at_s, point=start, reason=f"started at {start} by the app")
             return replace(begun, exit_scalar=self._pin.scalar(self._policy.exits, begun)), plan
         while len(self._excluded) < len(self._bundle.points):
             decision = self._decide(self._snapshot)
             try:
-                return decision, self._plans.load(decision.point, decision.threads)
+                return decision, self._plans.load(Part(decision.point, decision.threads))
             except EdgeHybridError as error:
                 self._excluded = {**self._excluded, decision.point: str(error)}
         reasons = " ".join(f"{name}: {why}" for name, why in self._excluded.items())

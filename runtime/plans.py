@@ -8,7 +8,7 @@ from dataclasses import replace
 from edgehybrid.bundle import Bundle
 from edgehybrid.profiles import ExecutionPolicy
 from edgehybrid.runtime.backends import Backend, make_backend
-from edgehybrid.runtime.execution import Dial, Goldens, Plan, load_plan
+from edgehybrid.runtime.execution import Dial, Goldens, Part, Plan, load_plan
 
 
 class Plans:
@@ -26,16 +26,19 @@ class Plans:
         self._goldens = Goldens(bundle)
         self.backends = dict(backends)
 
-    def load(self, name: str, threads: int | None) -> Plan:
-        """Load a point with so many threads; ``None``: as it was measured.
+    def load(self, part: Part) -> Plan:
+        """Load a point.
 
         Raises:
             BackendError: It does not run here.
             ModelError: A model file cannot be used here.
             BundleError: A golden file is damaged.
         """
-        point = self._bundle.point(name)
-        point = point if threads in (None, point.threads) else replace(point, threads=threads)
+        point = self._bundle.point(part.point)
+        if part.threads not in (None, point.threads):
+            point = replace(point, threads=part.threads)
+        if part.pieces and point.pieces:
+            point = replace(point, variants=point.pieces)
         return load_plan(self._bundle, point, self._execution, self._backend, self._goldens, self._dial)
 
     def _backend(self, name: str) -> Backend:

@@ -1,6 +1,6 @@
 """Plans and their activation: what runs, and how the next one takes its place."""
 
-from edgehybrid.runtime.execution.activation import Activator, Request, Switch
+from edgehybrid.runtime.execution.activation import Activator, Part, Request, Switch
 from edgehybrid.runtime.execution.arrangement import MODES, Arrangement, Mode, balance
 from edgehybrid.runtime.execution.dial import Dial, Setting
 from edgehybrid.runtime.execution.frames import LoadedStage
@@ -30,6 +30,7 @@ __all__ = [
     "LoadedStage",
     "Mode",
     "Note",
+    "Part",
     "Plan",
     "Request",
     "Seen",

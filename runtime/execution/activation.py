@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from edgehybrid.errors import EdgeHybridError
 from edgehybrid.runtime.execution.memory import WORTH_BYTES, WORTH_RELEASES, find_trim
@@ -33,6 +34,14 @@ class Switch:
     ready_s: float
 
 
+class Part(NamedTuple):
+    """What a plan is made of: a point, its threads (``None``: as it was measured), and whether it is cut in pieces."""
+
+    point: str
+    threads: int | None = None
+    pieces: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """A wish to run another point, or a time-share of two.
@@ -44,6 +53,7 @@ class Request:
         alternate: Second point of a time-share.
         alternate_threads: Its threads.
         share: Share of the runs that ``point`` gets, 0 to 1.
+        pieces: Whether points are wanted in their pieces, where they have some.
     """
 
     point: str
@@ -52,12 +62,15 @@ class Request:
     alternate: str | None = None
     alternate_threads: int | None = None
     share: float = 1.0
+    pieces: bool = False
 
     @property
-    def parts(self) -> tuple[tuple[str, int | None], ...]:
-        """Points with their threads."""
-        first = (self.point, self.threads)
-        return (first,) if self.alternate is None else (first, (self.alternate, self.alternate_threads))
+    def parts(self) -> tuple[Part, ...]:
+        """The point, or both."""
+        first = Part(self.point, self.threads, self.pieces)
+        if self.alternate is None:
+            return (first,)
+        return first, Part(self.alternate, self.alternate_threads, self.pieces)
 
 
 class Activator:
@@ -68,7 +81,7 @@ class Activator:
 
     Args:
         first: The plan that serves at the start.
-        load: Makes a plan by the name of its point and its threads (``None``: as it was measured).
+        load: Makes a plan.
         clock: Monotonic clock of the journal.
         switched: Called after every switch, on the worker thread.
         failed: Called with the request and the error when a plan could not be made ready; the present one serves on.
@@ -78,7 +91,7 @@ class Activator:
     def __init__(
         self,
         first: Plan,
-        load: Callable[[str, int | None], Plan],
+        load: Callable[[Part], Plan],
         clock: Clock,
         *,
         switched: Callable[[Switch], None],
@@ -195,12 +208,12 @@ class Activator:
         parts: list[Plan] = []
         for part in request.parts:
             try:
-                parts.append(next((plan for plan in serving if _is(plan, part)), None) or self._load(*part))
+                parts.append(next((plan for plan in serving if _is(plan, part)), None) or self._load(part))
             except EdgeHybridError as error:
-                self._failed(replace(request, point=part[0]), error)
+                self._failed(replace(request, point=part.point), error)
                 return None
             except Exception as error:
-                self._failed(replace(request, point=part[0]), error)
+                self._failed(replace(request, point=part.point), error)
                 raise  # nobody foresaw it: whoever settles is told
         return tuple(parts)
 
@@ -231,9 +244,9 @@ class Activator:
             return self._closed or (self._pending is not None and self._pending.parts != request.parts)
 
 
-def _is(plan: Plan, part: tuple[str, int | None]) -> bool:
-    name, threads = part
-    return plan.point.name == name and (threads is None or plan.point.threads == threads)
+def _is(plan: Plan, part: Part) -> bool:
+    same = plan.point.name == part.point and part.threads in (None, plan.point.threads)
+    return same and part.pieces == plan.in_pieces if plan.point.pieces else same
 
 
 def _label(plan: Plan) -> str:

@@ -42,6 +42,11 @@ class Plan:
             chain = Chain(self.point, self.stages, self.inputs, self.outputs, self.dial)
             object.__setattr__(self, "_chain", chain)
 
+    @property
+    def in_pieces(self) -> bool:
+        """Whether it runs the pieces of its point."""
+        return bool(self.point.pieces) and self.point.variants == self.point.pieces
+
     def run(self, feeds: Mapping[str, Array]) -> tuple[dict[str, Array], int, float | None]:
         """Run the stages on ``feeds``, until an exit is sure enough.
 
