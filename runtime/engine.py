@@ -15,12 +15,14 @@ from edgehybrid.bundle import Bundle
 from edgehybrid.errors import BackendError, EdgeHybridError, RequestError
 from edgehybrid.profiles import DeviceProfile, Policy, load_policy
 from edgehybrid.runtime.accounts import Accounts
+from edgehybrid.runtime.arranging import FreeCores, arrange, spread, stream_figures
 from edgehybrid.runtime.backends import Array, Backend
 from edgehybrid.runtime.bench import Figures
 from edgehybrid.runtime.books import Books
 from edgehybrid.runtime.control import Controller, Decision, Until
 from edgehybrid.runtime.execution import (
     Activator,
+    Arrangement,
     Dial,
     ExitWatch,
     Part,
@@ -120,7 +122,9 @@ class Engine(Streaming):
             failed=self._note_failure,
             last_run=self._books.last,
         )
-        self._streams = Streams(self.run, self._activator, self._books, self._gate)
+        self._free = FreeCores(self._device.cpu.cores)
+        self._free.look(self._snapshot)
+        self._streams = Streams(self.run, self._activator, self._books, self._gate, self._begin_stream)
         self._wake, self._closed = threading.Event(), False
         self._watcher = threading.Thread(target=self._watch, name="edgehybrid-watch", daemon=True)
         if background:
@@ -329,16 +333,33 @@ class Engine(Streaming):
         with self._lock:
             self._books.count()
             self._snapshot = self._telemetry.read()
+            self._free.look(self._snapshot)
             self._books.accounts.look(self._snapshot)
             self._memory.keep(self._controller.state, self._clock())
             return self._choose()
 
     def _choose(self) -> Decision:
         """Decide on the last snapshot and ask for the point; under the lock, so that requests come in their order."""
-        self._decision = decision = self._decide(self._snapshot)
+        decision = self._decide(self._snapshot)
+        self._streams.arrangement = how = self._arrange(decision)
+        self._decision = decision = spread(decision, how)
         self._dial.turn(decision.exit_scalar)
         self._activator.request(as_request(decision))
         return decision
+
+    def _begin_stream(self) -> None:
+        if not self._closed:
+            with self._lock:
+                self._choose()
+
+    def _arrange(self, decision: Decision) -> Arrangement:
+        """Say how a stream that is under way spreads its inputs; where none is, nothing needs to be spread."""
+        pace, asked = self._streams.pace(), self._streams.asked
+        if asked is not None or not self._streams.active:
+            return asked or Arrangement()
+        cores = min(self._free.count, self._policy.execution.max_threads or self._free.count)
+        known = stream_figures(self._figures.point(decision.point), self._figures.table, cores)
+        return arrange(known, cores=cores, pace=pace, deadline_s=self._context.deadline_s)
 
     def _decide(self, snapshot: Snapshot) -> Decision:
         decision = self._controller.decide(snapshot, self._context, excluded=self._excluded)

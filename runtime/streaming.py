@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from itertools import count
 from typing import Any, TypeVar, overload
 from weakref import WeakSet
 
 from edgehybrid.errors import BackendError
+from edgehybrid.runtime.arranging import Pace
 from edgehybrid.runtime.backends import Array
 from edgehybrid.runtime.books import Books
-from edgehybrid.runtime.execution import Activator, Arrangement, Gate, Job, Line, Trace, placed
+from edgehybrid.runtime.execution import Activator, Arrangement, Gate, Job, Line, Times, Trace, placed
 from edgehybrid.runtime.results import Result
 
 T = TypeVar("T")
 R = TypeVar("R")
 Run = Callable[[Mapping[str, Array]], Result]
 
+_LEAST_LOOK_S = 0.2
 _now = time.monotonic
 
 
@@ -28,15 +31,52 @@ class Streams:
         activator: Holds the plan that serves.
         books: Takes the notes.
         gate: Gives the last answer again, or ``None``.
+        begun: Called when a stream begins, so that an arrangement is chosen.
 
     Attributes:
         arrangement: How inputs are spread where a stream does not say it itself. Assigned whole.
     """
 
-    def __init__(self, run: Run, activator: Activator, books: Books, gate: Gate | None) -> None:
-        self._run, self._activator, self._books, self._gate = run, activator, books, gate
+    def __init__(
+        self, run: Run, activator: Activator, books: Books, gate: Gate | None, begun: Callable[[], None]
+    ) -> None:
+        self._run, self._activator, self._books, self._gate, self._begun = run, activator, books, gate, begun
         self._lines: WeakSet[Line[Any, Result]] = WeakSet()
+        self._active: dict[int, tuple[Times, Arrangement | None]] = {}  # by when they began
+        self._looked: tuple[int, float, tuple[int, float, float, float]] | None = None
+        self._ids = count()
         self.arrangement = Arrangement()
+
+    @property
+    def active(self) -> bool:
+        """Whether a stream is under way."""
+        return bool(self._active)
+
+    @property
+    def asked(self) -> Arrangement | None:
+        """The arrangement that the last of the streams under way asked for itself."""
+        latest = self._latest()
+        return None if latest is None else latest[1][1]
+
+    def pace(self) -> Pace | None:
+        """Return what the last of the streams under way has met since this was last called; ``None`` at first."""
+        latest, now_s = self._latest(), _now()
+        if latest is None:
+            self._looked = None
+            return None
+        number, (times, _) = latest
+        so_far, looked = times.so_far(), self._looked
+        self._looked = (number, now_s, so_far)
+        if looked is None or looked[0] != number or now_s - looked[1] < _LEAST_LOOK_S:
+            return None
+        passed_s = now_s - looked[1]
+        given, starved_s, awaited_s, own_s = (b - a for a, b in zip(looked[2], so_far, strict=True))
+        return Pace(
+            per_s=given / passed_s,
+            starved=starved_s / passed_s,
+            awaited=awaited_s / passed_s,
+            own_s=own_s / given if given else 0.0,
+        )
 
     def results(
         self,
@@ -46,21 +86,44 @@ class Streams:
         arrangement: Arrangement | None,
     ) -> Generator[Any, None, None]:
         """Yield what comes of ``inputs``, in order."""
-        source, number = iter(inputs), 0
+        source, times, number = iter(inputs), Times(), next(self._ids)
+        self._active[number] = (times, arrangement)
+        self._begun()
+        try:
+            yield from self._segments(source, before, after, times, lambda: arrangement or self.arrangement)
+        finally:
+            del self._active[number]
 
-        def arranged() -> Arrangement:
-            return arrangement or self.arrangement
+    def close(self) -> None:
+        """End every stream; whoever takes its results is told."""
+        self._gate = None
+        for line in tuple(self._lines):
+            line.stop(BackendError("The engine is closed.", "Take all results inside its `with` block."))
 
+    def _latest(self) -> tuple[int, tuple[Times, Arrangement | None]] | None:
+        active = tuple(self._active.items())
+        return active[-1] if active else None
+
+    def _segments(
+        self,
+        source: Iterator[T],
+        before: Callable[[T], Mapping[str, Array]],
+        after: Callable[[T, Result], Any] | None,
+        times: Times,
+        arranged: Callable[[], Arrangement],
+    ) -> Generator[Any, None, None]:
+        """Run inputs here while they are not to overlap, else in a line, until the source ends."""
+        number = 0
         while True:
             if arranged().mode == "single":
                 try:
-                    item = next(source)
+                    value = self._one(source, number, before, after, times)
                 except StopIteration:
                     return
-                except Exception as error:
-                    placed(error, number, "the source")
-                    raise
-                yield self._one(item, number, before, after)
+                times.given += 1
+                came_s = _now()
+                yield value
+                times.taker_s += _now() - came_s
                 number += 1
                 continue
             line: Line[T, Result] = Line(
@@ -71,6 +134,7 @@ class Streams:
                 after=after,
                 arranged=arranged,
                 first=number,
+                times=times,
             )
             self._lines.add(line)
             yield from line.results()
@@ -78,26 +142,41 @@ class Streams:
                 return
             number += line.taken
 
-    def close(self) -> None:
-        """End every stream; whoever takes its results is told."""
-        self._gate = None
-        for line in tuple(self._lines):
-            line.stop(BackendError("The engine is closed.", "Take all results inside its `with` block."))
-
     def _one(
         self,
-        item: T,
+        source: Iterator[T],
         number: int,
         before: Callable[[T], Mapping[str, Array]],
         after: Callable[[T, Result], Any] | None,
+        times: Times,
     ) -> Any:
-        where = "the work before it"
+        """Take one input and run it in this thread.
+
+        Raises:
+            StopIteration: There is none.
+        """
+        where, began_s = "the source", _now()
+        times.ask()
         try:
+            item = next(source)
+            times.answered()
+            where, began_s = "the work before it", _now()
             feeds = before(item)
+            times.before_s += _now() - began_s
             where = "the model"
+            times.wait()
             result = self._run(feeds)
-            where = "the work after it"
-            return result if after is None else after(item, result)
+            times.came()
+            if after is None:
+                return result
+            where, began_s = "the work after it", _now()
+            value = after(item, result)
+            times.after_s += _now() - began_s
+            return value
+        except StopIteration as end:
+            if where == "the source":
+                raise
+            raise placed(RuntimeError("StopIteration was raised"), number, where) from end
         except Exception as error:
             placed(error, number, where)
             raise

@@ -11,6 +11,7 @@ from edgehybrid.runtime.execution.line import Job, Line, placed
 from edgehybrid.runtime.execution.loading import load_plan, load_request, self_test
 from edgehybrid.runtime.execution.losses import exit_losses
 from edgehybrid.runtime.execution.plan import Plan
+from edgehybrid.runtime.execution.times import Times
 from edgehybrid.runtime.execution.traces import Seen, Trace
 from edgehybrid.runtime.execution.watch import ExitReport, ExitWatch
 
@@ -36,6 +37,7 @@ __all__ = [
     "Seen",
     "Setting",
     "Switch",
+    "Times",
     "Trace",
     "balance",
     "exit_losses",

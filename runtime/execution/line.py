@@ -25,10 +25,12 @@ from edgehybrid.runtime.backends import Array
 from edgehybrid.runtime.execution.arrangement import Arrangement, Borders
 from edgehybrid.runtime.execution.bell import Bell
 from edgehybrid.runtime.execution.plan import Plan
+from edgehybrid.runtime.execution.times import Times
 from edgehybrid.runtime.execution.traces import Trace
 
 T = TypeVar("T")
 R = TypeVar("R")
+E = TypeVar("E", bound=BaseException)
 
 SOURCE_GRACE_S = 1.0
 """How long the end of a line waits for its source to answer."""
@@ -68,7 +70,7 @@ class _Parcel(Generic[T]):
     ends: bool = False
 
 
-def placed(error: BaseException, number: int, where: str) -> BaseException:
+def placed(error: E, number: int, where: str) -> E:
     """Note at an error which input it met, and where."""
     error.add_note(f"This was input {number} of the stream (the first is 0), in {where}.")
     return error
@@ -85,11 +87,11 @@ class Line(Generic[T, R]):
         after: What the app does with an input and its result, in order, in a thread of its own; ``None``: nothing.
         arranged: The present arrangement. The line ends without another input when it is ``single``.
         first: Number of the first input, for what errors say.
+        times: Where its time goes.
 
     Attributes:
         taken: Inputs that came from the source.
         exhausted: Whether the source has ended.
-        starved_s: Time spent waiting for the source.
     """
 
     def __init__(
@@ -102,10 +104,11 @@ class Line(Generic[T, R]):
         after: Callable[[T, R], Any] | None,
         arranged: Callable[[], Arrangement],
         first: int = 0,
+        times: Times | None = None,
     ) -> None:
         self._source, self._before, self._start, self._finish, self._after = source, before, start, finish, after
-        self._arranged, self._first = arranged, first
-        self.taken, self.exhausted, self.starved_s = 0, False, 0.0
+        self._arranged, self._first, self._times = arranged, first, times or Times()
+        self.taken, self.exhausted = 0, False
         self._given, self._stopped = 0, False
         self._failure: BaseException | None = None
         self._room = Bell()
@@ -126,8 +129,11 @@ class Line(Generic[T, R]):
         self._spawn("in", self._take_in)
         if self._after is not None:
             self._spawn("out", partial(self._give_out, self._after))
+        times = self._times
+        times.wait()
         try:
             for parcel in _in_order(self._out):
+                times.came()
                 if self._failure is not None:
                     raise self._failure
                 if parcel.error is not None:
@@ -135,9 +141,14 @@ class Line(Generic[T, R]):
                 if parcel.ends:
                     return
                 self._given += 1
+                times.given += 1
                 self._room.ring()
+                came_s = _now()
                 yield parcel.value
+                times.taker_s += _now() - came_s
+                times.wait()
         finally:
+            times.came()
             self.stop()
 
     def stop(self, failure: BaseException | None = None) -> None:
@@ -173,12 +184,14 @@ class Line(Generic[T, R]):
             if self._arranged().mode == "single":
                 break
             parcel: _Parcel[T] = _Parcel(number=self.taken)
-            where, asked_s = "the source", _now()
+            where, times = "the source", self._times
+            times.ask()
             try:
                 parcel.item = next(self._source)
-                self.starved_s += _now() - asked_s
-                where = "the work before it"
+                times.answered()
+                where, came_s = "the work before it", _now()
                 feeds = self._before(parcel.item)
+                times.before_s += _now() - came_s
                 where = "the model"
                 parcel.job = self._start(feeds)
             except StopIteration as end:
@@ -271,10 +284,12 @@ class Line(Generic[T, R]):
             if self._stopped:
                 return
             if parcel.error is None and not parcel.ends:
+                began_s = _now()
                 try:
                     parcel.value = after(parcel.item, parcel.value)  # type: ignore[arg-type]  # it has its item
                 except BaseException as error:  # noqa: BLE001  # carried to whoever takes the results
                     parcel.error = placed(error, self._first + parcel.number, "the work after it")
+                self._times.after_s += _now() - began_s
             self._out.put(parcel)
             if parcel.error is not None or parcel.ends:
                 return

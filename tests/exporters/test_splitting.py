@@ -13,7 +13,6 @@ from edgehybrid import Arrangement, Engine
 from edgehybrid.bundle import Bundle
 from edgehybrid.errors import RequestError
 from edgehybrid.exporters import ExportOptions, ExportResult, export
-from edgehybrid.runtime.execution import Part
 
 OPTIONS = ExportOptions(effort="quick", cache=False, max_drop=1.0, budget_s=0.5, levels=1, stages=2, gate=False)
 
@@ -53,13 +52,14 @@ def test_pieces_answer_as_the_whole(exported: ExportResult, tmp_path: Path) -> N
     rows = [{"x": row[None]} for row in np.random.default_rng(1).standard_normal((20, 3, 48, 48)).astype(np.float32)]
     with Engine(Bundle.open(exported.bundle.path), root=tmp_path, background=False, start="max") as engine:
         whole = [engine.run(feeds).outputs["y"] for feeds in rows]
-        engine._activator.plan = engine._plans.load(Part("max", pieces=True))
+        stream = engine.stream(rows, arrangement=Arrangement(mode="pipeline", workers=2, ahead=0))
+        results = [next(stream)]
+        engine.step(wait=True)  # with the next look the pieces are there
         assert engine._activator.plan.in_pieces
-        how = Arrangement(mode="pipeline", workers=2)
-        results = list(engine.stream(rows, arrangement=how))
+        results += stream
     for want, got in zip(whole, results, strict=True):
         np.testing.assert_allclose(got.outputs["y"], want, rtol=1e-4, atol=1e-5)
-        assert 2 == got.depth
+    assert 2 == results[-1].depth
 
 
 def test_more_pieces_than_can_be_are_refused() -> None:
