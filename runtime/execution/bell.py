@@ -22,6 +22,11 @@ class Bell:
         self._sleeps = False
         self._wake: SimpleQueue[None] = SimpleQueue()
 
+    @property
+    def sleeps(self) -> bool:
+        """Whether somebody sleeps now, or is about to."""
+        return self._sleeps
+
     def ring(self) -> bool:
         """Wake the sleeper; tell whether there was one."""
         if not self._sleeps:
