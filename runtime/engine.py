@@ -103,7 +103,7 @@ class Engine(Streaming):
         self._lock = threading.Lock()  # of everything that a round changes; a run never waits for it
         self._pin = Pin()
         self._dial = Dial(audit_share=self._policy.exits.audit_share)
-        self._plans = Plans(self._bundle, self._policy.execution, self._dial, backends or {})
+        self._plans = Plans(self._bundle, self._policy.execution, self._policy.memory, self._dial, backends or {})
         self._books = Books(
             accounts, ExitWatch(self._bundle.points, self._dial), clock, self._lock, self._note_switch_of_exits
         )
@@ -121,6 +121,7 @@ class Engine(Streaming):
             switched=self._note_switch,
             failed=self._note_failure,
             last_run=self._books.last,
+            retire=self._plans.retire,
         )
         self._free = FreeCores(self._device.cpu.cores)
         self._free.look(self._snapshot)
@@ -253,6 +254,7 @@ class Engine(Streaming):
                 depths=accounts.depths,
                 exits=self._books.exits.reports(),
                 switches=self._switches,
+                loaded=self._plans.loaded,
                 excluded=self._excluded,
                 joules=accounts.joules,
                 latency=accounts.latency,
@@ -296,6 +298,7 @@ class Engine(Streaming):
             self._watcher.join()
         self._figures.close()
         self._memory.keep(self._controller.state, self._clock(), last=True)
+        self._plans.close()
         self._activator.close()
         self._telemetry.close()
 
@@ -334,6 +337,8 @@ class Engine(Streaming):
             self._books.count()
             self._snapshot = self._telemetry.read()
             self._free.look(self._snapshot)
+            if self._plans.look(self._snapshot, self._policy.min_memory_mib):
+                self._activator.tidy()
             self._books.accounts.look(self._snapshot)
             self._memory.keep(self._controller.state, self._clock())
             return self._choose()

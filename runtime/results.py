@@ -51,6 +51,7 @@ class Status:
         depths: Inputs by depth: every row of a batch on its own where a point has exits.
         exits: Of each point with exits, whether they answer and why, and what audits have shown.
         switches: Switches that took place.
+        loaded: Points in memory, the one that was wanted last at the end.
         excluded: Points that do not work on this device, and why.
         joules: Energy of all runs so far, with its method.
         latency: Latency of the most recent runs.
@@ -74,6 +75,7 @@ class Status:
     depths: Mapping[int, int]
     exits: Mapping[str, ExitReport]
     switches: int
+    loaded: tuple[str, ...]
     excluded: Mapping[str, str]
     joules: Joules
     latency: LatencyStats

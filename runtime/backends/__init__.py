@@ -1,5 +1,6 @@
 """Inference engines behind one small protocol."""
 
+from edgehybrid.runtime.backends.arena import shrink
 from edgehybrid.runtime.backends.feeds import check_feeds
 from edgehybrid.runtime.backends.onnx import OnnxBackend
 from edgehybrid.runtime.backends.protocol import Array, Backend, Bindable, Bound, LoadRequest, Session
@@ -25,5 +26,6 @@ __all__ = [
     "check_feeds",
     "is_tflite",
     "make_backend",
+    "shrink",
     "survey_backends",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -86,6 +86,8 @@ class Activator:
         switched: Called after every switch, on the worker thread.
         failed: Called with the request and the error when a plan could not be made ready; the present one serves on.
         last_run: Returns another object after every run.
+        retire: Told which plans serve after a switch and which did before; returns those that are to be released.
+            ``None``: all that did before.
     """
 
     def __init__(
@@ -97,10 +99,11 @@ class Activator:
         switched: Callable[[Switch], None],
         failed: Callable[[Request, Exception], None],
         last_run: Callable[[], object] = lambda: None,
+        retire: Callable[[Sequence[Plan], Sequence[Plan]], list[Plan]] | None = None,
     ) -> None:
         self.plan = first
         self._load, self._clock, self._switched, self._failed = load, clock, switched, failed
-        self._trim, self._last_run = find_trim(), last_run
+        self._trim, self._last_run, self._retire = find_trim(), last_run, retire
         self._small_releases = 0  # since memory was last handed back
         self._lock = threading.Lock()  # of the fields below; never held while a model loads or runs
         self._closed = False
@@ -122,6 +125,12 @@ class Activator:
             self._pending = request
             if self._work is None or self._work.done():
                 self._work = self._worker.submit(self._serve)
+
+    def tidy(self) -> None:
+        """Release what is to be released although no switch is asked for."""
+        with self._lock:
+            if not self._closed and (self._work is None or self._work.done()):
+                self._work = self._worker.submit(self._tidy)
 
     @property
     def busy(self) -> bool:
@@ -198,10 +207,16 @@ class Activator:
                 ready_s=ready_s,
             )
         )
-        leaving = [plan for plan in alone(old) if plan not in parts]
+        gone = [plan for plan in alone(old) if plan not in parts]
+        leaving = gone if self._retire is None else self._retire(parts, gone)
+        del gone, old, new, parts
         if leaving:
-            del old, new, parts
             self._release(leaving)
+
+    def _tidy(self) -> None:
+        if self._retire is not None and (leaving := self._retire(alone(self.plan), ())):
+            self._release(leaving)
+        self._serve()
 
     def _make_ready(self, request: Request, serving: tuple[Plan, ...]) -> tuple[Plan, ...] | None:
         """Return the plans of a request, those that serve already as they are; ``None`` when one cannot be."""
