@@ -11,8 +11,8 @@ from pathlib import Path
 from edgehybrid.bundle import Bundle
 from edgehybrid.points import OperatingPoint
 from edgehybrid.profiles import ExecutionPolicy, MemoryPolicy
-from edgehybrid.runtime.backends import Backend, make_backend
-from edgehybrid.runtime.execution import Dial, Goldens, Part, Plan, load_plan
+from edgehybrid.runtime.backends import Backend, make_backend, shrink
+from edgehybrid.runtime.execution import WORTH_BYTES, Dial, Goldens, Part, Plan, find_trim, load_plan
 from edgehybrid.runtime.telemetry import Snapshot
 from edgehybrid.units import MIB
 
@@ -22,7 +22,7 @@ USUAL_SHARE = 1.5
 PRESSED_PCT = 10.0
 """From this share of the time on that some process waits for memory, nothing is kept that does not serve."""
 
-_LEAST_SHARE = 0.25  # of what a point takes alone, that it is believed to take beside others
+_LEAST_SHARE = 0.6  # of what a point takes alone, that it counts for beside others at least: figures of one moment lie
 
 
 class Plans:
@@ -52,6 +52,7 @@ class Plans:
         self._room = self._budget
         self._kept: dict[Part, tuple[Plan, int]] = {}  # those that served longest ago first; with their bytes
         self._lock = threading.Lock()  # of what is kept; never held while a model loads or runs
+        self._trim = find_trim()
         self.backends = dict(backends)
 
     def load(self, part: Part) -> Plan:
@@ -68,10 +69,15 @@ class Plans:
             if part in self._kept:
                 self._kept[part] = self._kept.pop(part)  # the latest now
                 return self._kept[part][0]
-            self._evict(self._room - point.resident_bytes, ())
+            gone = self._evict(self._room - point.resident_bytes, ())
+        worth = sum(plan.point.resident_bytes for plan in gone) >= WORTH_BYTES
+        gone.clear()
+        if worth:
+            self._trim()
         point = replace(point, threads=part.threads or 1, variants=point.pieces if part.pieces else point.variants)
         before = self._resident()
         plan = load_plan(self._bundle, point, self._execution, self._backend, self._goldens, self._dial)
+        shrink()  # the self-test ran several inputs at once: twice the memory of one, which nobody needs any more
         took = _took(point, before, self._resident())
         with self._lock:
             self._kept[part] = (plan, took)
@@ -149,7 +155,7 @@ def resident_bytes(root: str = "/") -> int | None:
 
 
 def _took(point: OperatingPoint, before: int | None, after: int | None) -> int:
-    """Bytes that a point takes beside the others: what was seen, between a quarter and all of what it takes alone.
+    """Bytes that a point takes beside the others: what was seen, between six tenths and all of what it takes alone.
 
     Points share the engine's code, the arena and the weights in the page cache, so that one more takes less than alone.
     """

@@ -10,6 +10,7 @@ from edgehybrid.runtime.execution.ledger import LatencyStats, Ledger, Note
 from edgehybrid.runtime.execution.line import Job, Line, placed
 from edgehybrid.runtime.execution.loading import load_plan, load_request, self_test
 from edgehybrid.runtime.execution.losses import exit_losses
+from edgehybrid.runtime.execution.memory import WORTH_BYTES, find_trim
 from edgehybrid.runtime.execution.plan import Plan
 from edgehybrid.runtime.execution.times import Times
 from edgehybrid.runtime.execution.traces import Seen, Trace
@@ -17,6 +18,7 @@ from edgehybrid.runtime.execution.watch import ExitReport, ExitWatch
 
 __all__ = [
     "MODES",
+    "WORTH_BYTES",
     "Activator",
     "Arrangement",
     "Dial",
@@ -41,6 +43,7 @@ __all__ = [
     "Trace",
     "balance",
     "exit_losses",
+    "find_trim",
     "gate_distance",
     "load_plan",
     "load_request",
