@@ -9,6 +9,7 @@ from edgehybrid.lazy import lazily
 
 if TYPE_CHECKING:
     from edgehybrid.bundle import Bundle as Bundle
+    from edgehybrid.runtime import Arrangement as Arrangement
     from edgehybrid.runtime import Context as Context
     from edgehybrid.runtime import Decision as Decision
     from edgehybrid.runtime import Engine as Engine
@@ -17,11 +18,22 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["Bundle", "Context", "Decision", "EdgeHybridError", "Engine", "Result", "Snapshot", "__version__"]
+__all__ = [
+    "Arrangement",
+    "Bundle",
+    "Context",
+    "Decision",
+    "EdgeHybridError",
+    "Engine",
+    "Result",
+    "Snapshot",
+    "__version__",
+]
 
 __getattr__ = lazily(
     __name__,
     {
+        "Arrangement": "edgehybrid.runtime",
         "Bundle": "edgehybrid.bundle",
         "Context": "edgehybrid.runtime",
         "Decision": "edgehybrid.runtime",

@@ -172,6 +172,8 @@ class OperatingPoint:
         depths: Figures by depth, first the answers after one stage; empty without exits.
         relaxed_quality: Quality at the exit scalar 1; ``None`` without exits. ``quality`` is that at 0.
         placement: Stage name to back end; a stage that is not named runs on that of its variant.
+        pieces: The same point cut for a pipeline: stage name to variant name, in the order in which they run; empty
+            where it is not cut. ``variants`` is what runs otherwise.
     """
 
     name: str
@@ -189,6 +191,7 @@ class OperatingPoint:
     depths: tuple[DepthFigures, ...] = ()
     relaxed_quality: Quality | None = None
     placement: Mapping[str, str] = field(default_factory=dict)
+    pieces: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def accelerators(self) -> frozenset[str]:

@@ -88,6 +88,7 @@ def _point(level: str, name: str, chosen: Chosen, prepared: Prepared) -> Operati
         resident_bytes=chosen.memory[name],
         threads=candidate.threads,
         placement=placement,
+        pieces={stage.name: name for stage in chosen.pieces[name].chain.stages} if name in chosen.pieces else {},
     )
 
 

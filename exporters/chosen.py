@@ -50,7 +50,7 @@ def _variant_name(chain: Chain, stage: ChainStage) -> str:
 class Chosen:
     """Everything measured of the candidates that are shipped, the reference first, then best quality first.
 
-    ``deep`` holds those with exits, by name.
+    ``deep`` holds those with exits, ``pieces`` the others once more, cut for pipelines, both by name.
     """
 
     names: tuple[str, ...]
@@ -63,6 +63,7 @@ class Chosen:
     untouched: tuple[Untouched, ...] = ()
     deep: Mapping[str, DeepPoint] = field(default_factory=dict)
     gate: GateInfo | None = None
+    pieces: Mapping[str, LoadedChain] = field(default_factory=dict)
 
     @property
     def uncut(self) -> tuple[str, ...]:
@@ -92,4 +93,5 @@ class Chosen:
     @property
     def chains(self) -> tuple[LoadedChain, ...]:
         """Chains that ship, each once."""
-        return tuple({point.loaded.chain.name: point.loaded for point in self.deep.values()}.values())
+        deep = {point.loaded.chain.name: point.loaded for point in self.deep.values()}
+        return (*deep.values(), *(self.pieces[name] for name in self.names if name in self.pieces))

@@ -39,6 +39,7 @@ from edgehybrid.exporters.search import (
     split_large,
     wholes,
 )
+from edgehybrid.exporters.splitting import split_points
 from edgehybrid.exporters.survey import survey
 from edgehybrid.exporters.tflite_candidates import joined, tflite_plans, write_tflite
 from edgehybrid.exporters.trial import (
@@ -158,6 +159,7 @@ def _search(
     chosen = _choose(built, prepared, options, tools, folder)
     limit = _limit(chosen.figures[REFERENCE].quality, options)
     chosen = add_depth(chosen, prepared, workshop, options, tools, folder, max_drop=limit)
+    chosen = split_points(chosen, prepared, workshop, options, tools, folder)
     chosen = replace(chosen, dropped=(*chosen.dropped, *built.dropped, *best.dropped))
     draft = make_draft(chosen, prepared, name=out.name, seed=options.seed)
     tools.progress.start(len(chosen.names), "write and check")

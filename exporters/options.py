@@ -17,6 +17,7 @@ Effort = Literal["quick", "standard", "thorough"]
 Exits = Literal["auto", "none"] | tuple[str, ...]
 AUTO_EXITS, NO_EXITS = "auto", "none"
 RECIPE_SCHEMA = 1
+MOST_STAGES = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +42,7 @@ class ExportOptions:
             with to answer early, in place of its final one.
         exit_losses: What the exits may lose against full depth at most, one or several: shares of the inputs; for
             outputs that are values, shares of the spread of the outputs. Each holds with probability 0.9.
+        stages: Pieces that every point is also cut into, for pipelines over several cores; 1: none.
         gate: Whether to calibrate how little inputs may differ so that the last answer is given again.
         formats: Formats of the variants: ``onnx`` always, ``tflite`` beside it where that measures better.
         backends: Keys of the back ends to place the model and its stages on, by measurement; empty: every variant
@@ -63,6 +65,7 @@ class ExportOptions:
     overwrite: bool = False
     exits: Exits = "none"
     exit_losses: tuple[float, ...] = (0.01, 0.02, 0.05)
+    stages: int = 1
     gate: bool = True
     formats: tuple[Format, ...] = ("onnx",)
     backends: tuple[str, ...] = ()
@@ -91,11 +94,13 @@ class ExportOptions:
             raise RequestError("No exits were named.", "Choose auto, none, or name outputs of the model.")
         if not self.exit_losses or not all(loss > 0.0 for loss in self.exit_losses):
             raise RequestError("An exit that may lose nothing can never be proved.", "Give losses above 0, as 0.01.")
-        self._require_formats()
+        self._require_forms()
         if self.effort not in ("quick", "standard", "thorough"):
             raise RequestError(f"There is no effort {self.effort!r}.", "Choose quick, standard or thorough.")
 
-    def _require_formats(self) -> None:
+    def _require_forms(self) -> None:
+        if not 1 <= self.stages <= MOST_STAGES:
+            raise RequestError(f"--stages {self.stages} is not possible.", f"Choose 1 to {MOST_STAGES}.")
         if "onnx" not in self.formats or not set(self.formats) <= {"onnx", "tflite"}:
             raise RequestError(f"--formats {','.join(self.formats)} is not possible.", "Choose onnx, or onnx,tflite.")
 

@@ -62,6 +62,7 @@ def policy_problems(policy: Policy) -> list[str]:
         "max_drop": policy.max_drop,
         "background_steps": policy.background_steps,
         "min_memory_mib": policy.min_memory_mib,
+        "memory.resident_mib": policy.memory.resident_mib,
     }
     problems += [
         f"{name} is {v:g}, it must be at least 0" for name, v in at_least_zero.items() if v is not None and v < 0

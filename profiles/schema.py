@@ -133,6 +133,16 @@ class GatePolicy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryPolicy:
+    """What loaded points may take together, in MiB, so that switching back is quick; what serves is always loaded.
+
+    ``None``: half as much again as the largest point. 0 keeps nothing that does not serve.
+    """
+
+    resident_mib: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
     """What changes while the app, the supply or the time of day is as ``when`` and the others say.
 
@@ -179,6 +189,7 @@ class Policy:
     execution: ExecutionPolicy = field(default_factory=ExecutionPolicy)
     exits: ExitsPolicy = field(default_factory=ExitsPolicy)
     gate: GatePolicy = field(default_factory=GatePolicy)
+    memory: MemoryPolicy = field(default_factory=MemoryPolicy)
     rules: tuple[Rule, ...] = ()
     max_drop: float | None = None
     reference: bool = False

@@ -12,16 +12,29 @@ if TYPE_CHECKING:
     from edgehybrid.runtime.control import Decision as Decision
     from edgehybrid.runtime.control import Observation as Observation
     from edgehybrid.runtime.engine import Engine as Engine
+    from edgehybrid.runtime.execution import Arrangement as Arrangement
     from edgehybrid.runtime.execution import Switch as Switch
     from edgehybrid.runtime.results import Result as Result
     from edgehybrid.runtime.results import Status as Status
     from edgehybrid.runtime.telemetry import Snapshot as Snapshot
 
-__all__ = ["Context", "Controller", "Decision", "Engine", "Observation", "Result", "Snapshot", "Status", "Switch"]
+__all__ = [
+    "Arrangement",
+    "Context",
+    "Controller",
+    "Decision",
+    "Engine",
+    "Observation",
+    "Result",
+    "Snapshot",
+    "Status",
+    "Switch",
+]
 
 __getattr__ = lazily(
     __name__,
     {
+        "Arrangement": "edgehybrid.runtime.execution",
         "Context": "edgehybrid.runtime.control",
         "Controller": "edgehybrid.runtime.control",
         "Decision": "edgehybrid.runtime.control",

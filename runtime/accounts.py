@@ -48,7 +48,7 @@ class Accounts:
             wall_s = sum(map(_LATENCY, same))
             self._waiting_cpu_s += wall_s * self._busy(point, depth, threads)
             self._waiting_wall_s += wall_s
-        for ended_s, point, depth, latency_s, _, threads in notes[-_TOLD:]:
+        for ended_s, point, depth, latency_s, _, threads, _ in notes[-_TOLD:]:
             energy = self._meter.model.inference(latency_s * self._busy(point, depth, threads), latency_s).value
             self._observe(
                 Observation(
@@ -96,6 +96,11 @@ class Accounts:
     def latency(self) -> LatencyStats:
         """Latency of the most recent runs."""
         return self._ledger.latency
+
+    @property
+    def waits(self) -> LatencyStats:
+        """How long the most recent runs waited in the queues of a stream."""
+        return self._ledger.waits
 
     @property
     def joules(self) -> Joules:

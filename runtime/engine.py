@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Self
 
@@ -15,37 +15,38 @@ from edgehybrid.bundle import Bundle
 from edgehybrid.errors import BackendError, EdgeHybridError, RequestError
 from edgehybrid.profiles import DeviceProfile, Policy, load_policy
 from edgehybrid.runtime.accounts import Accounts
+from edgehybrid.runtime.arranging import FreeCores, arrange, spread, stream_figures
 from edgehybrid.runtime.availability import Availability, Hooks
-from edgehybrid.runtime.backends import Array, Backend, make_backend
+from edgehybrid.runtime.backends import Array, Backend
 from edgehybrid.runtime.bench import Figures
+from edgehybrid.runtime.books import Books
 from edgehybrid.runtime.control import Controller, Decision, Until
 from edgehybrid.runtime.execution import (
     Activator,
+    Arrangement,
     Dial,
     ExitWatch,
-    Goldens,
-    GuardedPlan,
-    Note,
+    Part,
     Plan,
     Request,
     Switch,
-    audit_plan,
-    load_plan,
+    Trace,
     make_gate,
 )
 from edgehybrid.runtime.memory import Memory
 from edgehybrid.runtime.options import Keep, Pin, as_request, find_device, first_context, make_pin, next_context, words
+from edgehybrid.runtime.plans import Plans
 from edgehybrid.runtime.results import Result, Status
+from edgehybrid.runtime.streaming import Streaming, Streams
 from edgehybrid.runtime.telemetry import Snapshot, Telemetry
 
 _log = logging.getLogger("edgehybrid")
 _JOURNAL = 256
-_MANY_NOTES = 1 << 14
 _now = time.monotonic  # of latencies; the engine's own clock may be a simulator's
 _KEEP = Keep.KEEP
 
 
-class Engine:
+class Engine(Streaming):
     """Runs a bundle and keeps choosing its operating point.
 
     Use it in a ``with`` block, from as many threads as you like. A run reads one reference to the active plan and holds
@@ -93,20 +94,28 @@ class Engine:
         self._bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
         self._policy = policy if isinstance(policy, Policy) else load_policy(policy)
         self._device = find_device(device, root)
-        self._clock, self._backends = clock, dict(backends or {})
+        self._clock = clock
         self._context = first_context(deadline_ms, until, clock)
-        self._goldens = Goldens(self._bundle)
         self._telemetry = Telemetry(root, device=self._device, clock=clock, pack_wh=battery_wh)
         self._snapshot = self._telemetry.read()
         self._figures = Figures(self._bundle, self._device, self._snapshot.on_mains)
         self._memory = Memory(memory, clock())
         self._controller = Controller(self._figures.points, self._device, self._policy, state=self._memory.recall())
-        self._accounts = Accounts(self._figures.points, self._device, lambda seen: self._controller.observe(seen))
-        self._notes: deque[Note] = deque()
+        accounts = Accounts(self._figures.points, self._device, lambda seen: self._controller.observe(seen))
         self._lock = threading.Lock()  # of everything that a round changes; a run never waits for it
         self._pin = Pin()
         self._dial = Dial(audit_share=self._policy.exits.audit_share)
-        self._exits = ExitWatch(self._bundle.points, self._dial)
+        self._plans = Plans(
+            self._bundle,
+            self._policy.execution,
+            self._policy.memory,
+            self._dial,
+            backends or {},
+            patience=lambda point: self._availability.patience_s(point, self._context.deadline_s),
+        )
+        self._books = Books(
+            accounts, ExitWatch(self._bundle.points, self._dial), clock, self._lock, self._note_switch_of_exits
+        )
         self._gate = make_gate(self._bundle, self._policy.gate, self._dial, clock)
         self._excluded: Mapping[str, str] = {}
         self._journal: deque[Switch] = deque(maxlen=_JOURNAL)
@@ -117,12 +126,21 @@ class Engine:
         self._decision, first = self._first_plan(start)
         self._dial.turn(self._decision.exit_scalar)
         self._activator = Activator(
-            first, self._load, clock, switched=self._note_switch, failed=self._note_failure, last_run=self._last_note
+            first,
+            self._load,
+            clock,
+            switched=self._note_switch,
+            failed=self._note_failure,
+            last_run=self._books.last,
+            retire=self._plans.retire,
         )
+        self._free = FreeCores(self._device.cpu.cores)
+        self._free.look(self._snapshot)
+        self._streams = Streams(self.run, self._activator, self._books, self._gate, self._begin_stream, self._answer)
         self._watcher = threading.Thread(target=self._watch, name="edgehybrid-watch", daemon=True)
         if background:
             self._watcher.start()
-        self._figures.measure_beside(bench_joules, lambda: self._snapshot, self._renew, self._backends)
+        self._figures.measure_beside(bench_joules, lambda: self._snapshot, self._renew, self._plans.backends)
 
     def run(self, feeds: Mapping[str, Array]) -> Result:
         """Run one input.
@@ -143,19 +161,20 @@ class Engine:
             return self._rescue(plan, feeds, error, started)
         ended = _now()
         latency_s = ended - started
-        point, notes = plan.point.name, self._notes
-        notes.append((ended, point, depth, latency_s, seen, plan.point.threads))
-        if len(notes) > _MANY_NOTES:
-            self._count_early()
+        point = plan.point.name
+        self._books.note((ended, point, depth, latency_s, seen, plan.point.threads, 0.0))
         return Result(outputs, point, depth, confidence, latency_s * 1e3)
 
     def _rescue(self, plan: Plan, feeds: Mapping[str, Array], error: BackendError, started: float) -> Result:
         """Answer an input that an accelerator failed on; what that took is no figure of the point that answers."""
         failed = _now()
-        plan, trace = self._availability.rescue(plan, self._activator.plan, feeds, error)
+        plan, trace = self._answer(plan, feeds, error)
         ended, (outputs, depth, confidence, seen), point = _now(), trace, plan.point
-        self._notes.append((ended, point.name, depth, ended - failed, seen, point.threads))
+        self._books.note((ended, point.name, depth, ended - failed, seen, point.threads, 0.0))
         return Result(outputs, point.name, depth, confidence, (ended - started) * 1e3)
+
+    def _answer(self, plan: Plan, feeds: Mapping[str, Array], error: BackendError) -> tuple[Plan, Trace]:
+        return self._availability.rescue(plan, self._activator.plan, feeds, error)
 
     def __call__(self, value: Array) -> Result:
         """Run one input of a model that has a single input.
@@ -168,11 +187,6 @@ class Engine:
             names = ", ".join(spec.name for spec in inputs)
             raise RequestError(f"The model has {len(inputs)} inputs.", f"Call run with a dict of {names}.")
         return self.run({inputs[0].name: value})
-
-    def stream(self, inputs: Iterable[Mapping[str, Array]]) -> Iterator[Result]:
-        """Run ``inputs`` one after the other and yield their results in order."""
-        for feeds in inputs:
-            yield self.run(feeds)
 
     def pin(self, point: str | None, *, exit_scalar: float | Keep | None = _KEEP) -> None:
         """Run ``point`` from now on, whatever the controller thinks; ``None`` gives it back the choice.
@@ -250,7 +264,8 @@ class Engine:
     def status(self) -> Status:
         """Say what the engine does and why, and what it has done so far."""
         with self._lock:
-            self._count()
+            self._books.count()
+            accounts = self._books.accounts
             return Status(
                 at_s=self._clock(),
                 point=self._activator.plan.point.name,
@@ -258,14 +273,17 @@ class Engine:
                 pinned=self._pin.point,
                 snapshot=self._snapshot,
                 context=self._context,
-                inferences=self._accounts.inferences,
-                points=self._accounts.points,
-                depths=self._accounts.depths,
-                exits=self._exits.reports(),
+                inferences=accounts.inferences,
+                points=accounts.points,
+                depths=accounts.depths,
+                exits=self._books.exits.reports(),
                 switches=self._switches,
+                loaded=self._plans.loaded,
                 excluded=self._gone(),
-                joules=self._accounts.joules,
-                latency=self._accounts.latency,
+                joules=accounts.joules,
+                latency=accounts.latency,
+                waits=accounts.waits,
+                arrangement=self._streams.arrangement,
                 faults=self._faults,
                 last_fault=self._last_fault,
                 device=self._device.name,
@@ -301,11 +319,13 @@ class Engine:
         if self._closed:
             return
         self._closed, self._gate = True, None
+        self._streams.close()
         self._wake.set()
         if self._watcher.is_alive():
             self._watcher.join()
         self._figures.close()
         self._memory.keep(self._controller.state, self._clock(), last=True)
+        self._plans.close()
         self._activator.close()
         self._telemetry.close()
 
@@ -341,19 +361,38 @@ class Engine:
 
     def _round(self) -> Decision:
         with self._lock:
-            self._count()
+            self._books.count()
             self._snapshot = self._telemetry.read()
             self._availability.look(self._snapshot, self._activator.plan)
-            self._accounts.look(self._snapshot)
+            self._free.look(self._snapshot)
+            if self._plans.look(self._snapshot, self._policy.min_memory_mib):
+                self._activator.tidy()
+            self._books.accounts.look(self._snapshot)
             self._memory.keep(self._controller.state, self._clock())
             return self._choose()
 
     def _choose(self) -> Decision:
         """Decide on the last snapshot and ask for the point; under the lock, so that requests come in their order."""
-        self._decision = decision = self._decide(self._snapshot)
+        decision = self._decide(self._snapshot)
+        self._streams.arrangement = how = self._arrange(decision)
+        self._decision = decision = spread(decision, how)
         self._dial.turn(decision.exit_scalar)
         self._activator.request(as_request(decision))
         return decision
+
+    def _begin_stream(self) -> None:
+        if not self._closed:
+            with self._lock:
+                self._choose()
+
+    def _arrange(self, decision: Decision) -> Arrangement:
+        """Say how a stream that is under way spreads its inputs; where none is, nothing needs to be spread."""
+        pace, asked = self._streams.pace(), self._streams.asked
+        if asked is not None or not self._streams.active:
+            return asked or Arrangement()
+        cores = min(self._free.count, self._policy.execution.max_threads or self._free.count)
+        known = stream_figures(self._figures.point(decision.point), self._figures.table, cores)
+        return arrange(known, cores=cores, pace=pace, deadline_s=self._context.deadline_s)
 
     def _decide(self, snapshot: Snapshot) -> Decision:
         gone = self._gone()
@@ -361,36 +400,16 @@ class Engine:
         decision = replace(decision, exit_scalar=self._pin.scalar(self._policy.exits, decision))
         return self._pin.settle(decision, gone, lambda: self._activator.plan.point.name)
 
-    def _count(self) -> None:
-        """Move the notes of the hot path into the accounts; under the lock."""
-        notes = self._notes
-        batch = [notes.popleft() for _ in range(len(notes))]
-        if self._clock is not time.monotonic:  # a simulator's: its inputs came by now
-            now = self._clock()
-            batch = [(now, *note[1:]) for note in batch]
-        self._accounts.add(batch)
-        for point, why in self._exits.add(batch):
-            self._journal.append(Switch(at_s=self._clock(), source=point, target=point, reason=why, ready_s=0.0))
-            _log.warning("%s: %s", point, why)
-
-    def _count_early(self) -> None:
-        """Keep memory bounded when nobody looks for long; never waits."""
-        if self._lock.acquire(blocking=False):
-            try:
-                self._count()
-            finally:
-                self._lock.release()
-
     def _first_plan(self, start: str | None) -> tuple[Decision, Plan]:
         if start is not None:
-            plan = self._load(self._bundle.point(start).name, None)
+            plan = self._load(Part(self._bundle.point(start).name))
             begun = Decision(at_s=self._snapshot.at_s, point=start, reason=f"started at {start} by the app")
             return replace(begun, exit_scalar=self._pin.scalar(self._policy.exits, begun)), plan
         tried: dict[str, str] = {}
         while len(tried) < len(self._bundle.points):
             decision = self._decide(self._snapshot)
             try:
-                return decision, self._load(decision.point, decision.threads)
+                return decision, self._load(Part(decision.point, decision.threads))
             except EdgeHybridError as error:
                 if decision.point in tried or not self._availability.refuse(decision.point, str(error)):
                     self._excluded = {**self._excluded, decision.point: str(error)}
@@ -398,14 +417,9 @@ class Engine:
         reasons = " ".join(f"{name}: {why}" for name, why in tried.items())
         raise BackendError(f"No point of {self._bundle.path.name} runs here. {reasons}", "Export it for this device.")
 
-    def _last_note(self) -> object:
-        try:
-            return self._notes[-1]
-        except IndexError:  # counted already
-            return None
-
-    def _load(self, name: str, threads: int | None) -> Plan:
-        plan = self._load_alone(name, threads)
+    def _load(self, part: Part) -> Plan:
+        """Load a plan; for one on an accelerator, see to it that one on the CPU stands by."""
+        plan = self._plans.load(part)
         self._availability.prepare(
             plan.point,
             self._excluded,
@@ -415,14 +429,6 @@ class Engine:
         )
         return plan
 
-    def _load_alone(self, name: str, threads: int | None = None) -> Plan:
-        point = self._bundle.point(name)
-        point = point if threads in (None, point.threads) else replace(point, threads=threads)
-        plan = load_plan(self._bundle, point, self._policy.execution, self._backend, self._goldens, self._dial)
-        if isinstance(plan, GuardedPlan):
-            plan.allow(lambda: self._availability.patience_s(point, self._context.deadline_s))
-        return plan
-
     def _gone(self) -> Mapping[str, str]:
         """Points that may not serve, with the reason; where none is left, those that an accelerator may bring back."""
         gone = {**self._availability.excluded, **self._excluded}
@@ -430,21 +436,24 @@ class Engine:
 
     def _hooks(self) -> Hooks:
         return Hooks(
-            load=self._load_alone,
-            audit=lambda plan: audit_plan(self._bundle, plan, self._goldens),
-            fall_back=lambda plan, why: self._activator.fall_back(plan, why),
+            load=lambda name: self._plans.load(Part(name), anew=True),
+            audit=self._plans.audit,
+            fall_back=self._fall_back,
             note=self._note_event,
             wake=self._wake.set,
             clock=self._clock,
         )
 
+    def _fall_back(self, plan: Plan, why: str) -> None:
+        self._plans.drop_accelerated(plan)
+        self._activator.fall_back(plan, why)
+
     def _note_event(self, key: str, reason: str) -> None:
         self._journal.append(Switch(at_s=self._clock(), source=key, target=key, reason=reason, ready_s=0.0))
 
-    def _backend(self, name: str) -> Backend:
-        if name not in self._backends:
-            self._backends[name] = make_backend(name)
-        return self._backends[name]
+    def _note_switch_of_exits(self, switch: Switch) -> None:
+        self._journal.append(switch)
+        _log.warning("%s: %s", switch.target, switch.reason)
 
     def _note_switch(self, switch: Switch) -> None:
         self._switches += 1

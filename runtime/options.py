@@ -77,6 +77,7 @@ def as_request(decision: Decision) -> Request:
         alternate=decision.alternate,
         alternate_threads=decision.alternate_threads,
         share=decision.share,
+        pieces=decision.pieces,
     )
 
 

@@ -10,7 +10,7 @@ from edgehybrid.runtime.backends import Array
 from edgehybrid.runtime.bench import Table
 from edgehybrid.runtime.control import Context, Decision
 from edgehybrid.runtime.energy import Joules
-from edgehybrid.runtime.execution import ExitReport, LatencyStats
+from edgehybrid.runtime.execution import Arrangement, ExitReport, LatencyStats
 from edgehybrid.runtime.telemetry import Snapshot
 
 
@@ -23,7 +23,8 @@ class Result(NamedTuple):
         depth: How many stages the answer took: of a batch, the most that a row took; 0 if the last one was given again.
         confidence: Score of the exit that answered, 0 to 1: of a batch, the lowest of those rows that left by an exit.
             ``None`` where the full model answered: how sure it is, no exit can tell.
-        latency_ms: From taking the inputs to having the outputs, in milliseconds.
+        latency_ms: From taking the inputs to having the outputs, in milliseconds; in a stream, the time in its stages.
+        waited_ms: Time in the queues of a stream besides, but for that in which the app had not taken the result yet.
     """
 
     outputs: dict[str, Array]
@@ -31,6 +32,7 @@ class Result(NamedTuple):
     depth: int
     confidence: float | None
     latency_ms: float
+    waited_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,9 +51,12 @@ class Status:
         depths: Inputs by depth: every row of a batch on its own where a point has exits.
         exits: Of each point with exits, whether they answer and why, and what audits have shown.
         switches: Switches that took place.
+        loaded: Points in memory, the one that was wanted last at the end.
         excluded: Points that do not work on this device, and why.
         joules: Energy of all runs so far, with its method.
         latency: Latency of the most recent runs.
+        waits: How long they waited in the queues of a stream besides.
+        arrangement: How a stream spreads its inputs over cores now.
         faults: Rounds of the background loop that ended in an error that nobody foresaw.
         last_fault: The last such error, in words.
         device: Name of the device profile.
@@ -73,9 +78,12 @@ class Status:
     depths: Mapping[int, int]
     exits: Mapping[str, ExitReport]
     switches: int
+    loaded: tuple[str, ...]
     excluded: Mapping[str, str]
     joules: Joules
     latency: LatencyStats
+    waits: LatencyStats
+    arrangement: Arrangement
     faults: int
     last_fault: str | None
     device: str

@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks.export.works import Work, find_works
 from benchmarks.hardware.measures import Forms, best_beside, convert_all, write_forms
-from benchmarks.hardware.page import SECTIONS, sections
+from benchmarks.hardware.parts import other_parts, sections
 from benchmarks.machine import describe_machine, write_result
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -43,10 +43,11 @@ def main() -> int:
         "best": best,
         "absent": absent,
     }
-    apart, kept = sections()
-    write_result("hardware", figures | ({SECTIONS: apart} if apart else {}))
-    text = f"{markdown(operators, forms, best)}\n{kept}" if kept else markdown(operators, forms, best)
-    (RESULTS / "hardware.md").write_text(text, encoding="utf-8")
+    page = RESULTS / "hardware.md"
+    kept = sections(page.read_text(encoding="utf-8")) if page.exists() else ""
+    write_result("hardware", {**figures, **other_parts(figures)})
+    text = markdown(operators, forms, best)
+    page.write_text(f"{text.rstrip()}\n\n{kept}".rstrip() + "\n", encoding="utf-8")
     print(text)
     return 0
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.export.works import Work, find_works
-from benchmarks.hardware.page import look, put
+from benchmarks.hardware.parts import read_part, write_part
 from edgehybrid.exporters import ExportOptions, ExportResult, export
 from edgehybrid.points import REFERENCE
 
@@ -28,13 +28,12 @@ def main() -> int:
     parser.add_argument("--effort", default="standard", choices=("quick", "standard", "thorough"))
     parser.add_argument("--budget", type=float, default=10.0, help="seconds for timing all candidates")
     options = parser.parse_args()
-    found: dict[str, Any] = dict(look(SECTION).get("works", {}))
+    found: dict[str, Any] = dict(read_part(SECTION).get("works", {}))
     with tempfile.TemporaryDirectory(prefix="edgehybrid-") as top:
         works, _ = find_works(Path(top))
         for name in options.works:
             found[name] = place_one(works[name], Path(top) / f"{name}.bundle", options.effort, options.budget)
-            put(SECTION, {"works": found}, markdown(found))
-            print(markdown(found), flush=True)
+            write_part(SECTION, {"works": found}, markdown(found))
     return 0
 
 

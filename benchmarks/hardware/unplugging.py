@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.export.works import Work, find_works
-from benchmarks.hardware.page import put
+from benchmarks.hardware.parts import write_part
 from edgehybrid.bundle import Bundle
 from edgehybrid.exporters import ExportOptions, export
 from edgehybrid.exporters.depth import find_cuts
@@ -54,8 +54,7 @@ def main() -> int:
         guard = guard_cost(work, Path(top), options.runs)
         crossed = hand_over(work, Path(top), options.runs)
     figures = {"unplugged": unplugged, "guard_us": guard, "hand_over": crossed}
-    put(SECTION, figures, markdown(figures))
-    print(markdown(figures))
+    write_part(SECTION, figures, markdown(figures))
     return 0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
 
 from edgehybrid.bundle.paths import COPY_AGAIN, NOT_OURS, is_safe_name, require_safe
@@ -30,10 +30,9 @@ def require_consistent(doc: BundleDoc) -> None:
 
 def _require_point(point: OperatingPoint, doc: BundleDoc) -> None:
     stages = {stage.name: stage for stage in doc.stages}
-    held = {(stage.name, variant.name) for stage in doc.stages for variant in stage.variants}
-    if not point.variants or not set(point.variants.items()) <= held:
-        what = f"Point {point.name!r} needs {dict(point.variants)}, which the bundle does not hold."
-        raise BundleError(what, COPY_AGAIN)
+    _require_chain(point.name, point.variants, doc)
+    if point.pieces:
+        _require_chain(point.name, point.pieces, doc)
     used = list(point.variants)
     if strange := (set(point.exits) | set(point.placement)) - set(used):
         raise BundleError(f"Point {point.name!r} names stages that it does not run: {sorted(strange)}.", COPY_AGAIN)
@@ -41,14 +40,22 @@ def _require_point(point: OperatingPoint, doc: BundleDoc) -> None:
         rising = any(later > earlier for earlier, later in pairwise(found.thresholds))
         if stages[name].exit is None or name == used[-1] or not found.thresholds or rising:
             raise BundleError(f"Point {point.name!r} has an exit at {name!r} that cannot be.", COPY_AGAIN)
+
+
+def _require_chain(point: str, variants: Mapping[str, str], doc: BundleDoc) -> None:
+    """Refuse stages that are not there, or that do not make a chain from the model's inputs to its outputs."""
+    stages = {stage.name: stage for stage in doc.stages}
+    held = {(stage.name, variant.name) for stage in doc.stages for variant in stage.variants}
+    if not variants or not set(variants.items()) <= held:
+        raise BundleError(f"Point {point!r} needs {dict(variants)}, which the bundle does not hold.", COPY_AGAIN)
     known = {spec.name for spec in doc.model.inputs}
-    for name in used:
+    for name in variants:
         if missing := {spec.name for spec in stages[name].inputs} - known:
-            what = f"Stage {name!r} of point {point.name!r} needs {sorted(missing)}, which nothing before it gives."
+            what = f"Stage {name!r} of point {point!r} needs {sorted(missing)}, which nothing before it gives."
             raise BundleError(what, COPY_AGAIN)
         known |= {spec.name for spec in stages[name].outputs}
-    if lost := {spec.name for spec in doc.model.outputs} - {spec.name for spec in stages[used[-1]].outputs}:
-        raise BundleError(f"Point {point.name!r} never gives {sorted(lost)}.", COPY_AGAIN)
+    if lost := {spec.name for spec in doc.model.outputs} - {spec.name for spec in stages[list(variants)[-1]].outputs}:
+        raise BundleError(f"Point {point!r} never gives {sorted(lost)}.", COPY_AGAIN)
 
 
 def _require_stage(stage: StageInfo, doc: BundleDoc) -> None:

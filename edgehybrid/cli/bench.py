@@ -11,7 +11,7 @@ from edgehybrid.cli.documents import BenchDocument
 from edgehybrid.cli.printing import emit_json, json_option, out, prose_table
 from edgehybrid.points import OperatingPoint
 from edgehybrid.profiles import detect_device, load_device
-from edgehybrid.runtime.bench import PointFigures, Store, Table, full_ms, measure
+from edgehybrid.runtime.bench import PointFigures, Store, Table, full_ms, measure, measure_streams
 from edgehybrid.runtime.telemetry import Telemetry
 
 
@@ -20,13 +20,25 @@ from edgehybrid.runtime.telemetry import Telemetry
 @click.option("--seconds", type=click.FloatRange(min=0), default=10.0, show_default=True, help="How long to measure.")
 @click.option("--device", help="Device profile, a name or a file; without, the board is recognised.")
 @click.option("--root", type=click.Path(path_type=Path), default=Path("/"), help="Where /proc and /sys lie.")
+@click.option(
+    "--streams/--no-streams",
+    default=True,
+    help="Measure too what streams over several cores give, some seconds for each point.  [default: streams]",
+)
 @click.option("--dry-run", is_flag=True, help="Measure, but keep nothing.")
 @click.option(
     "--forget", is_flag=True, help="Remove what was measured here, and stop: the bundle's figures count again."
 )
 @json_option
 def command(
-    bundle: Path, seconds: float, device: str | None, root: Path, dry_run: bool, forget: bool, as_json: bool
+    bundle: Path,
+    seconds: float,
+    device: str | None,
+    root: Path,
+    streams: bool,
+    dry_run: bool,
+    forget: bool,
+    as_json: bool,
 ) -> None:
     """Measure every point of BUNDLE on this device, and keep it: engines choose by it instead of the bundle's figures.
 
@@ -42,6 +54,9 @@ def command(
     telemetry = Telemetry(root, device=board)
     try:
         table = measure(opened, board, telemetry.read, key=store.key, seconds=seconds)
+        if streams:
+            cores = telemetry.read().cpu_cores or board.cpu.cores
+            table = measure_streams(opened, board, table, cores=min(cores, board.cpu.cores))
     finally:
         telemetry.close()
     file = None if dry_run else store.save(table)
@@ -69,6 +84,9 @@ def _show(bundle: Bundle, table: Table) -> None:
     title = f"{bundle.doc.bundle.name} on {table.profile}, {supply[table.supply]}"
     rows = [_row(points[figures.name], figures) for figures in table.points]
     console.print(prose_table(title, ("point", "p50", "p95", "in the bundle", "here", "energy"), rows))
+    if any(figures.streams for figures in table.points):
+        title = "In a stream: inputs a second, beside one after the other"
+        console.print(prose_table(title, ("point", "arrangement", "per second", "gain", "energy"), _streams(table)))
     left_out = f", {table.throttled_rounds} throttled" if table.throttled_rounds else ""
     warm = "" if table.soc_temp_c is None else f", {table.soc_temp_c:.0f} °C at the end"
     console.print(f"{table.rounds} rounds, full depth{left_out}{warm}")
@@ -84,3 +102,13 @@ def _row(point: OperatingPoint, here: PointFigures) -> tuple[str, ...]:
     energy = f"{here.energy_mj.value:.3g} ± {here.energy_mj.uncertainty:.2g} mJ"
     p50, p95 = f"{here.latency_ms.p50:.3g} ms", f"{here.latency_ms.p95:.3g} ms"
     return here.name, p50, p95, f"{shipped:.3g} ms", f"{ratio:.2f} ×", energy
+
+
+def _streams(table: Table) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = []
+    for figures in table.points:
+        for stream in figures.streams:
+            how = stream.mode if stream.workers == 1 else f"{stream.mode} on {stream.workers} cores"
+            gain = f"{stream.per_s / figures.streams[0].per_s:.2f} ×"
+            rows.append((figures.name, how, f"{stream.per_s:.4g}", gain, f"{stream.energy_mj:.3g} mJ"))
+    return rows

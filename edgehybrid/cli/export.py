@@ -45,6 +45,13 @@ _MOST_MISSES = 8
     help="What exits may lose, as a share of the inputs; may be given again.  [default: 0.01, 0.02, 0.05]",
 )
 @click.option(
+    "--stages",
+    type=int,
+    default=1,
+    show_default=True,
+    help="Cut every point into so many pieces as well, for pipelines over several cores.",
+)
+@click.option(
     "--gate/--no-gate",
     default=True,
     help="Calibrate how little an input may differ so that the last answer holds.  [default: gate]",

@@ -51,6 +51,10 @@ class Figures:
         )
         self._bench.start()
 
+    def point(self, name: str) -> OperatingPoint:
+        """Return the point called ``name`` with the figures to choose by."""
+        return next(point for point in self.points if point.name == name)
+
     def close(self) -> None:
         """End a measurement that is under way."""
         if self._bench is not None:

@@ -6,9 +6,31 @@ from dataclasses import dataclass
 from typing import Literal
 
 from edgehybrid.points import EnergyMj, LatencyMs
+from edgehybrid.runtime.execution import Mode
 
 Supply = Literal["mains", "battery", "unknown"]
 """What fed the board: many lower their clock on a battery, so that figures of one do not hold on the other."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamFigures:
+    """What a point gives in a stream whose source never lets it wait, spread over cores in one way.
+
+    Attributes:
+        mode: Of the arrangement.
+        workers: Cores that it uses.
+        per_s: Inputs a second.
+        latency_ms: Mean time of an input in its stages, beside those that overlap with it.
+        cpu_ms: CPU time of an input over all threads, hand-overs included.
+        energy_mj: Of an input, by the watts of the board's profile.
+    """
+
+    mode: Mode
+    workers: int
+    per_s: float
+    latency_ms: float
+    cpu_ms: float
+    energy_mj: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +43,7 @@ class PointFigures:
         cpu_ms: Median CPU time over all threads.
         energy_mj: By the watts of the board's profile.
         runs: How many inferences are behind it.
+        streams: What it gives in streams, one after the other first; empty where nobody measured it.
     """
 
     name: str
@@ -28,6 +51,7 @@ class PointFigures:
     cpu_ms: float
     energy_mj: EnergyMj
     runs: int
+    streams: tuple[StreamFigures, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,6 +50,7 @@ class Decision:
         exit_scalar: 0 keeps quality, 1 saves energy; moves every exit threshold. ``None`` lets nothing leave early.
         reason: In words, with the numbers.
         numbers: The figures behind the reason.
+        pieces: Whether the points are wanted in pieces, for a pipeline, where they have some.
         guard: Name of the hard guard that forced it; ``None`` when it was a choice.
     """
 
@@ -63,3 +64,4 @@ class Decision:
     exit_scalar: float | None = 0.0
     numbers: Mapping[str, float] = field(default_factory=dict)
     guard: str | None = None
+    pieces: bool = False

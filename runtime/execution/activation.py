@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from edgehybrid.errors import EdgeHybridError
 from edgehybrid.runtime.execution.memory import WORTH_BYTES, WORTH_RELEASES, find_trim
@@ -34,6 +35,14 @@ class Switch:
     ready_s: float
 
 
+class Part(NamedTuple):
+    """What a plan is made of: a point, its threads (``None``: as it was measured), and whether it is cut in pieces."""
+
+    point: str
+    threads: int | None = None
+    pieces: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """A wish to run another point, or a time-share of two.
@@ -45,6 +54,7 @@ class Request:
         alternate: Second point of a time-share.
         alternate_threads: Its threads.
         share: Share of the runs that ``point`` gets, 0 to 1.
+        pieces: Whether points are wanted in their pieces, where they have some.
     """
 
     point: str
@@ -53,12 +63,15 @@ class Request:
     alternate: str | None = None
     alternate_threads: int | None = None
     share: float = 1.0
+    pieces: bool = False
 
     @property
-    def parts(self) -> tuple[tuple[str, int | None], ...]:
-        """Points with their threads."""
-        first = (self.point, self.threads)
-        return (first,) if self.alternate is None else (first, (self.alternate, self.alternate_threads))
+    def parts(self) -> tuple[Part, ...]:
+        """The point, or both."""
+        first = Part(self.point, self.threads, self.pieces)
+        if self.alternate is None:
+            return (first,)
+        return first, Part(self.alternate, self.alternate_threads, self.pieces)
 
 
 class Activator:
@@ -69,26 +82,29 @@ class Activator:
 
     Args:
         first: The plan that serves at the start.
-        load: Makes a plan by the name of its point and its threads (``None``: as it was measured).
+        load: Makes a plan.
         clock: Monotonic clock of the journal.
         switched: Called after every switch, on the worker thread.
         failed: Called with the request and the error when a plan could not be made ready; the present one serves on.
         last_run: Returns another object after every run.
+        retire: Told which plans serve after a switch and which did before; returns those that are to be released.
+            ``None``: all that did before.
     """
 
     def __init__(
         self,
         first: Plan,
-        load: Callable[[str, int | None], Plan],
+        load: Callable[[Part], Plan],
         clock: Clock,
         *,
         switched: Callable[[Switch], None],
         failed: Callable[[Request, Exception], None],
         last_run: Callable[[], object] = lambda: None,
+        retire: Callable[[Sequence[Plan], Sequence[Plan]], list[Plan]] | None = None,
     ) -> None:
         self.plan = first
         self._load, self._clock, self._switched, self._failed = load, clock, switched, failed
-        self._trim, self._last_run = find_trim(), last_run
+        self._trim, self._last_run, self._retire = find_trim(), last_run, retire
         self._small_releases = 0  # since memory was last handed back
         self._lock = threading.Lock()  # of the fields below; never held while a model loads or runs
         self._closed = False
@@ -120,6 +136,12 @@ class Activator:
             leaving = [part for part in alone(old) if part is not plan]
             self._worker.submit(self._release, leaving)
         self._switched(Switch(at_s=self._clock(), source=_label(old), target=_label(plan), reason=reason, ready_s=0.0))
+
+    def tidy(self) -> None:
+        """Release what is to be released although no switch is asked for."""
+        with self._lock:
+            if not self._closed and (self._work is None or self._work.done()):
+                self._work = self._worker.submit(self._tidy)
 
     @property
     def busy(self) -> bool:
@@ -196,22 +218,28 @@ class Activator:
                 ready_s=ready_s,
             )
         )
-        leaving = [plan for plan in alone(old) if plan not in parts]
+        gone = [plan for plan in alone(old) if plan not in parts]
+        leaving = gone if self._retire is None else self._retire(parts, gone)
+        del gone, old, new, parts
         if leaving:
-            del old, new, parts
             self._release(leaving)
+
+    def _tidy(self) -> None:
+        if self._retire is not None and (leaving := self._retire(alone(self.plan), ())):
+            self._release(leaving)
+        self._serve()
 
     def _make_ready(self, request: Request, serving: tuple[Plan, ...]) -> tuple[Plan, ...] | None:
         """Return the plans of a request, those that serve already as they are; ``None`` when one cannot be."""
         parts: list[Plan] = []
         for part in request.parts:
             try:
-                parts.append(next((plan for plan in serving if _is(plan, part)), None) or self._load(*part))
+                parts.append(next((plan for plan in serving if _is(plan, part)), None) or self._load(part))
             except EdgeHybridError as error:
-                self._failed(replace(request, point=part[0]), error)
+                self._failed(replace(request, point=part.point), error)
                 return None
             except Exception as error:
-                self._failed(replace(request, point=part[0]), error)
+                self._failed(replace(request, point=part.point), error)
                 raise  # nobody foresaw it: whoever settles is told
         return tuple(parts)
 
@@ -242,9 +270,9 @@ class Activator:
             return self._closed or (self._pending is not None and self._pending.parts != request.parts)
 
 
-def _is(plan: Plan, part: tuple[str, int | None]) -> bool:
-    name, threads = part
-    return plan.point.name == name and (threads is None or plan.point.threads == threads)
+def _is(plan: Plan, part: Part) -> bool:
+    same = plan.point.name == part.point and part.threads in (None, plan.point.threads)
+    return same and part.pieces == plan.in_pieces if plan.point.pieces else same
 
 
 def _label(plan: Plan) -> str:

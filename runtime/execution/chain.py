@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from functools import partial
 
 from edgehybrid.errors import BackendError
@@ -66,17 +66,32 @@ class Chain:
             DataError: The feeds do not fit.
             BackendError: A stage failed.
         """
+        steps = self.steps(feeds)
+        try:
+            while True:
+                next(steps)
+        except StopIteration as end:
+            trace: Trace = end.value
+            return trace
+
+    def steps(self, feeds: Mapping[str, Array]) -> Generator[None, None, Trace]:
+        """Run the same, and stop after every stage that another one follows; what was begun may end in other threads.
+
+        Raises:
+            DataError: The feeds do not fit.
+            BackendError: A stage failed.
+        """
         free = self._free
         try:
             frame = free.pop()
         except IndexError:
-            return self._run_any(feeds)
+            return (yield from self._run_any(feeds))
         try:
             if self._fill(frame, feeds):
-                return self._follow(frame)
+                return (yield from self._follow(frame))
         finally:
             free.append(frame)
-        return self._run_any(feeds)
+        return (yield from self._run_any(feeds))
 
     def _fill(self, frame: BoundFrame, feeds: Mapping[str, Array]) -> bool:
         """Copy ``feeds`` into the frame; tell whether they fit it."""
@@ -90,7 +105,7 @@ class Chain:
         except (LookupError, AttributeError, TypeError):  # not a mapping of arrays: let the check say what it is
             return False
 
-    def _follow(self, frame: Frame) -> Trace:
+    def _follow(self, frame: Frame) -> Generator[None, None, Trace]:
         """Run stage after stage, until an exit is sure enough and is not chosen to be audited."""
         turned = self._turned
         if turned.setting is not self._dial.setting:
@@ -100,14 +115,14 @@ class Chain:
         kept: dict[str, Array] | None = None
         for k, step, read in frame.early:
             step()
-            if read is None or kept is not None:
-                continue
-            score = read()
-            scores = scores or (score,)
-            if score >= thresholds[k]:
-                if self._random() >= turned.audit_share:
-                    return frame.answer(k + 1), k + 1, score, (turned, scores, (), None)
-                kept = frame.answer(k + 1)
+            if read is not None and kept is None:
+                score = read()
+                scores = scores or (score,)
+                if score >= thresholds[k]:
+                    if self._random() >= turned.audit_share:
+                        return frame.answer(k + 1), k + 1, score, (turned, scores, (), None)
+                    kept = frame.answer(k + 1)
+            yield
         frame.last()
         outputs = frame.answer(self._depth)
         losses = () if kept is None else self._rows.losses(kept, outputs)
@@ -117,7 +132,7 @@ class Chain:
         self._turned = turned = turn_to(self._dial.setting, self._point, self._exits)
         return turned
 
-    def _run_any(self, feeds: Mapping[str, Array]) -> Trace:
+    def _run_any(self, feeds: Mapping[str, Array]) -> Generator[None, None, Trace]:
         """Check thoroughly, then run a single input in a frame for its shapes, or a batch row by row."""
         check_feeds(self._inputs, feeds)
         shapes = tuple(feeds[spec.name].shape for spec in self._inputs)
@@ -125,14 +140,14 @@ class Chain:
             return run_rows(self._rows, self._turn(), feeds, shapes[0][0])
         frame, pool = self._bound(shapes)
         if frame is None or pool is None:
-            return self._follow(LooseFrame(self._stages, self._outputs, feeds))
+            return (yield from self._follow(LooseFrame(self._stages, self._outputs, feeds)))
         for name, _, _, buffer in frame.inputs:
             buffer[...] = feeds[name]
         try:
-            trace = self._follow(frame)
+            trace = yield from self._follow(frame)
         except BackendError:  # some models break the output shapes that they declare; loose tells the true cause
             self._pools[shapes] = None
-            return self._follow(LooseFrame(self._stages, self._outputs, feeds))
+            return (yield from self._follow(LooseFrame(self._stages, self._outputs, feeds)))
         pool.append(frame)
         self._free = pool
         return trace

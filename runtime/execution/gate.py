@@ -6,7 +6,7 @@ large enough, and the model runs again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,28 +67,39 @@ def _thin(array: Array) -> NDArray[np.float32]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Answer:
-    """An answer that may be given again.
+class _Question:
+    """An input that is computed.
 
     Attributes:
-        signature: Names, shapes and dtypes of its input.
-        sketch: What is compared of its input.
-        outputs: Copies of the outputs.
-        rank: Place among the points of the one that gave it, 0 the best.
-        scalar: Exit scalar of the exit that gave it; ``None`` for the full model.
-        at_s: When its input came.
+        signature: Names, shapes and dtypes.
+        sketch: What is compared of it.
+        rank: Place among the points of the one that answers, 0 the best.
+        at_s: When it came.
     """
 
     signature: Signature
     sketch: Sketch
-    outputs: Mapping[str, Array]
     rank: int
-    scalar: float | None
     at_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Answer:
+    """An answer that may be given again.
+
+    Attributes:
+        question: Its input.
+        outputs: Copies of the outputs.
+        scalar: Exit scalar of the exit that gave it; ``None`` for the full model.
+    """
+
+    question: _Question
+    outputs: Mapping[str, Array]
+    scalar: float | None
 
     def serves(self, rank: int, setting: Setting, point: str) -> bool:
         """Whether it is as good as what would be computed now: of no worse point, of no exit that would not do."""
-        if self.rank > rank:
+        if self.question.rank > rank:
             return False
         if self.scalar is None:
             return True
@@ -121,31 +132,51 @@ class Gate:
             DataError: The feeds do not fit.
             BackendError: A stage failed, or the plan was closed.
         """
+        answer, question = self._look(plan, feeds)
+        if answer is not None:
+            return answer
+        trace = plan.trace(feeds)
+        self._remember(question, trace)
+        return trace
+
+    def steps(self, plan: Plan, feeds: Mapping[str, Array]) -> Generator[None, None, Trace]:
+        """Do the same, and stop after every stage of the plan; inputs under way are not answers yet."""
+        answer, question = self._look(plan, feeds)
+        if answer is not None:
+            return answer
+        trace = yield from plan.steps(feeds)
+        self._remember(question, trace)
+        return trace
+
+    def _look(self, plan: Plan, feeds: Mapping[str, Array]) -> tuple[Trace | None, _Question | None]:
+        """Return the last answer where it holds; else what is to be remembered with the new one, if it can be."""
         point, setting, now_s = plan.point.name, self._dial.setting, self._clock()
         rank, signature = self._ranks[point], self._signature(feeds)
         if signature is None or not plan.stages:
-            return plan.trace(feeds)
+            return None, None
         looks = sketch(feeds, self._scales)
         held = self._held
         if (
             held is not None
-            and held.signature == signature
-            and 0 <= now_s - held.at_s <= self._max_age_s
+            and held.question.signature == signature
+            and 0 <= now_s - held.question.at_s <= self._max_age_s
             and held.serves(rank, setting, point)
-            and sketch_distance(looks, held.sketch, self._scales) <= self._threshold
+            and sketch_distance(looks, held.question.sketch, self._scales) <= self._threshold
         ):
-            return _copies(held.outputs), 0, None, None
-        trace = plan.trace(feeds)
+            return (_copies(held.outputs), 0, None, None), None
+        return None, _Question(signature=signature, sketch=looks, rank=rank, at_s=now_s)
+
+    def _remember(self, question: _Question | None, trace: Trace) -> None:
+        """Keep an answer, unless that of a later input is here already."""
+        held = self._held
+        if question is None or (held is not None and held.question.at_s > question.at_s):
+            return
         outputs, _, confidence, seen = trace
         self._held = _Answer(
-            signature=signature,
-            sketch=looks,
+            question=question,
             outputs=_copies(outputs),
-            rank=rank,
             scalar=None if confidence is None or seen is None else seen[0].setting.scalar,
-            at_s=now_s,
         )
-        return trace
 
     def _signature(self, feeds: object) -> Signature | None:
         """Names, shapes and dtypes of a single input; ``None`` for batches, and for what is not comparable."""

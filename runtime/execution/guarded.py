@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from math import isfinite
 from queue import Empty, SimpleQueue
 
@@ -122,6 +122,11 @@ class GuardedPlan(Plan):
             what = f"{self.point.name} gave the same answer to different inputs."
             raise SuspectError(what, _FIX, trace, lambda outputs: agrees(trace[0], outputs))
         return trace
+
+    def steps(self, feeds: Mapping[str, Array]) -> Generator[None, None, Trace]:
+        """Run at once: a run is looked at whole, and a driver that hangs must not hang a worker."""
+        yield from ()
+        return self.trace(feeds)
 
     def _wait(self, feeds: Mapping[str, Array], patience_s: float) -> Trace:
         helper = None

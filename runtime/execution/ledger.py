@@ -14,8 +14,9 @@ from edgehybrid.runtime.execution.traces import Seen
 
 _RECENT = 1000
 
-Note = tuple[float, str, int, float, Seen | None, int]
-"""What a run leaves behind: when it ended (s), its point, depth, latency (s), what its exits saw, and its threads.
+Note = tuple[float, str, int, float, Seen | None, int, float]
+"""What a run leaves behind: when it ended (s), its point, depth, latency (s), what its exits saw, its threads, and how
+long it waited in the queues of a stream (s), which the latency does not hold.
 
 A bare tuple, since one is made on every run.
 """
@@ -41,6 +42,7 @@ class Ledger:
         self._rows: Counter[int] = Counter()  # what batches with exits have more or less than one input at their depth
         self._runs: Counter[tuple[str, int]] = Counter()
         self._recent: deque[float] = deque(maxlen=_RECENT)
+        self._waits: deque[float] = deque(maxlen=_RECENT)
 
     def add(self, notes: Sequence[Note]) -> None:
         """Count runs."""
@@ -50,6 +52,7 @@ class Ledger:
                 self._rows[note[2]] -= 1
                 self._rows.update(by_depth)
         self._recent.extend(note[3] for note in notes[-_RECENT:])
+        self._waits.extend(note[6] for note in notes[-_RECENT:])
 
     @property
     def inferences(self) -> int:
@@ -71,13 +74,22 @@ class Ledger:
     @property
     def latency(self) -> LatencyStats:
         """Latency of the most recent runs."""
-        if not self._recent:
-            return LatencyStats(n=0)
-        p50, p95, p99, worst = np.percentile(np.asarray(self._recent) * 1e3, [50, 95, 99, 100]).tolist()
-        return LatencyStats(n=len(self._recent), p50_ms=p50, p95_ms=p95, p99_ms=p99, max_ms=worst)
+        return _stats(self._recent)
+
+    @property
+    def waits(self) -> LatencyStats:
+        """How long the most recent runs waited in the queues of a stream; 0 for those of no stream."""
+        return _stats(self._waits)
 
     def _by(self, part: int) -> dict[Any, int]:
         counts: dict[Any, int] = {}
         for key, n in self._runs.items():
             counts[key[part]] = counts.get(key[part], 0) + n
         return counts
+
+
+def _stats(seconds: deque[float]) -> LatencyStats:
+    if not seconds:
+        return LatencyStats(n=0)
+    p50, p95, p99, worst = np.percentile(np.asarray(seconds) * 1e3, [50, 95, 99, 100]).tolist()
+    return LatencyStats(n=len(seconds), p50_ms=p50, p95_ms=p95, p99_ms=p99, max_ms=worst)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -51,6 +51,11 @@ class Plan:
                 found[stage.name] = stage.backend if proof is None else f"{stage.backend}: {proof.describe()}"
         return found
 
+    @property
+    def in_pieces(self) -> bool:
+        """Whether it runs the pieces of its point."""
+        return bool(self.point.pieces) and self.point.variants == self.point.pieces
+
     def run(self, feeds: Mapping[str, Array]) -> tuple[dict[str, Array], int, float | None]:
         """Run the stages on ``feeds``, until an exit is sure enough.
 
@@ -72,6 +77,16 @@ class Plan:
         if chain is None:  # nothing to carry from stage to stage: the session checks and returns all
             return self.stages[0].session.run(feeds), 1, None, None
         return chain.run(feeds)
+
+    def steps(self, feeds: Mapping[str, Array]) -> Generator[None, None, Trace]:
+        """Run as ``trace`` does, but stop after every stage: each ``next`` runs one, in whatever thread calls it.
+
+        A batch whose rows leave one by one, and a point of one stage, run at once.
+        """
+        chain = self._chain
+        if chain is None:
+            return self.trace(feeds)
+        return (yield from chain.steps(feeds))
 
 
 class Turns:

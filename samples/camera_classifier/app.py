@@ -8,8 +8,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import sys
-from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -55,15 +54,15 @@ def classify(
     engine: eh.Engine, inbox: Inbox[Frame], service: Service, answers: Answers, preview: Preview | None = None
 ) -> None:
     """Answer every frame that comes, until they end or the service shall."""
-    under_way: deque[Frame] = deque()  # results come in the order of the frames
 
-    def feeds() -> Iterator[Mapping[str, Float32Array]]:
-        for frame in arriving(inbox, service):
-            under_way.append(frame)
-            yield {"x": model_input(frame)}
+    def decode(frame: Frame) -> Mapping[str, Float32Array]:
+        return {"x": model_input(frame)}
 
-    for result in engine.stream(feeds()):
-        give(under_way.popleft(), result, answers, engine, preview)
+    def answer(frame: Frame, result: eh.Result) -> None:
+        give(frame, result, answers, engine, preview)
+
+    for _ in engine.stream(arriving(inbox, service), before=decode, after=answer):
+        pass
 
 
 def give(frame: Frame, result: eh.Result, answers: Answers, engine: eh.Engine, preview: Preview | None) -> None:

@@ -433,7 +433,7 @@ def test_counters_stay_right_when_nobody_looks(open_engine: Callable[..., Engine
     engine = open_engine(marks_bundle)
     for _ in range(20_000):
         engine.run({"x": X})
-    assert len(engine._notes) < 16_384
+    assert len(engine._books.notes) < 16_384
     assert 20_000 == engine.status().inferences
 
 

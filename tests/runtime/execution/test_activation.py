@@ -12,7 +12,7 @@ from edgehybrid.bundle import Bundle
 from edgehybrid.errors import BackendError
 from edgehybrid.profiles import ExecutionPolicy
 from edgehybrid.runtime.backends import Array
-from edgehybrid.runtime.execution import Activator, Plan, Request, Switch, load_plan
+from edgehybrid.runtime.execution import Activator, Part, Plan, Request, Switch, load_plan
 from edgehybrid.testing.backends import FakeBackend
 
 X: Array = np.ones((1, 4), np.float32)
@@ -41,12 +41,12 @@ class Stand:
         """Load a plan without a gate."""
         return load_plan(self.bundle, self.bundle.point(name), ExecutionPolicy(), lambda _: self.backend)
 
-    def load(self, name: str, threads: int | None) -> Plan:  # noqa: ARG002  # as it was measured
+    def load(self, part: Part) -> Plan:
         """Load a plan once the gate is open."""
-        self.loads.append(name)
+        self.loads.append(part.point)
         self.begun.set()
         self.open.wait(10)
-        return self.make(name)
+        return self.make(part.point)
 
     def ask(self, name: str) -> None:
         """Request a point."""

@@ -183,7 +183,7 @@ class Stand:
         leaves = score >= turned.thresholds[0]
         audited = leaves and self.rng.random() < turned.audit_share
         losses = (float(self.rng.random() < wrong),) if audited else ()
-        return (0.0, "max", 1 if leaves and not audited else 2, 0.001, (turned, (score,), losses, None), 1)
+        return (0.0, "max", 1 if leaves and not audited else 2, 0.001, (turned, (score,), losses, None), 1, 0.0)
 
     @property
     def on(self) -> bool:

@@ -11,7 +11,15 @@ from edgehybrid.runtime.execution import LatencyStats, Ledger, Note, Setting
 from edgehybrid.runtime.execution.dial import turn_to
 
 notes = st.lists(
-    st.tuples(st.floats(0, 1e6), st.sampled_from(["max", "min"]), st.integers(1, 3), st.floats(1e-6, 10), st.none()),
+    st.tuples(
+        st.floats(0, 1e6),
+        st.sampled_from(["max", "min"]),
+        st.integers(1, 3),
+        st.floats(1e-6, 10),
+        st.none(),
+        st.just(1),
+        st.floats(0, 1),
+    ),
     max_size=30,
 )
 
@@ -33,8 +41,8 @@ def test_latency_is_that_of_the_latest_thousand() -> None:
     """Percentiles in milliseconds, of the most recent runs only."""
     ledger = Ledger()
     assert LatencyStats(n=0) == ledger.latency
-    ledger.add([(0.0, "max", 1, 9.0, None, 1)] * 500)
-    ledger.add([(0.0, "max", 1, (i + 1) / 1e3, None, 1) for i in range(1000)])
+    ledger.add([(0.0, "max", 1, 9.0, None, 1, 0.0)] * 500)
+    ledger.add([(0.0, "max", 1, (i + 1) / 1e3, None, 1, 0.0) for i in range(1000)])
     stats = ledger.latency
     assert 1000 == stats.n
     assert 1000.0 == pytest.approx(stats.max_ms)
@@ -46,6 +54,9 @@ def test_rows_of_a_batch_count_by_their_own_depth() -> None:
     turned = turn_to(Setting(), "max", [])
     ledger = Ledger()
     ledger.add(
-        [(0.0, "max", 3, 0.01, (turned, (0.9, 0.1, 0.9, 0.1), (), {1: 2, 3: 2}), 1), (1.0, "max", 3, 0.01, None, 1)]
+        [
+            (0.0, "max", 3, 0.01, (turned, (0.9, 0.1, 0.9, 0.1), (), {1: 2, 3: 2}), 1, 0.0),
+            (1.0, "max", 3, 0.01, None, 1, 0.0),
+        ]
     )
     assert (2, {"max": 2}, {1: 2, 3: 3}) == (ledger.inferences, ledger.points, ledger.depths)
