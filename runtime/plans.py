@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from edgehybrid.bundle import Bundle
 from edgehybrid.points import OperatingPoint
@@ -32,11 +30,11 @@ USUAL_SHARE = 1.5
 PRESSED_PCT = 10.0
 """From this share of the time on that some process waits for memory, nothing is kept that does not serve."""
 
-_LEAST_SHARE = 0.6  # of what a point takes alone, that it counts for beside others at least: figures of one moment lie
-
 
 class Plans:
     """Loads the points of a bundle, and keeps those that served last.
+
+    Each counts for what it takes alone, by the bundle: beside others it takes less, since they share an arena.
 
     Args:
         bundle: The bundle.
@@ -44,7 +42,6 @@ class Plans:
         memory: How much loaded points may take together.
         dial: Moves the thresholds of exits.
         backends: Back ends by the key that variants name; others come from the registry.
-        resident: Bytes that the process holds in memory now; ``None`` where that cannot be told.
         patience: How long a run of a point on an accelerator is waited for, in seconds; ``None``: without end.
     """
 
@@ -55,15 +52,14 @@ class Plans:
         memory: MemoryPolicy,
         dial: Dial,
         backends: Mapping[str, Backend],
-        resident: Callable[[], int | None] = lambda: resident_bytes(),
         patience: Callable[[OperatingPoint], float] | None = None,
     ) -> None:
-        self._patience = patience
-        self._bundle, self._execution, self._dial, self._resident = bundle, execution, dial, resident
+        self._bundle, self._execution, self._dial, self._patience = bundle, execution, dial, patience
         self._goldens = Goldens(bundle)
         self._budget = budget_bytes(memory, bundle.points)
         self._room = self._budget
         self._kept: dict[Part, tuple[Plan, int]] = {}  # those that served longest ago first; with their bytes
+        self._serving: tuple[Plan, ...] = ()  # in memory whatever is kept
         self._lock = threading.Lock()  # of what is kept; never held while a model loads or runs
         self._trim = find_trim()
         self.backends = dict(backends)
@@ -87,20 +83,19 @@ class Plans:
             if part in self._kept and not anew:
                 self._kept[part] = self._kept.pop(part)  # the latest now
                 return self._kept[part][0]
-            gone = self._evict(self._room - point.resident_bytes, ())
+            gone = self._evict(self._room - point.resident_bytes, self._serving)
         worth = sum(plan.point.resident_bytes for plan in gone) >= WORTH_BYTES
         gone.clear()
         if worth:
             self._trim()
         point = replace(point, threads=part.threads or 1, variants=point.pieces if part.pieces else point.variants)
-        before = self._resident()
         plan = load_plan(self._bundle, point, self._execution, self._backend, self._goldens, self._dial)
         if isinstance(plan, GuardedPlan) and (patience := self._patience) is not None:
             plan.allow(lambda: patience(point))
         shrink()  # the self-test ran several inputs at once: twice the memory of one, which nobody needs any more
-        took = _took(point, before, self._resident())
         with self._lock:
-            self._kept[part] = (plan, took)
+            self._kept[part] = (plan, point.resident_bytes)
+            self._serving = self._serving or (plan,)
         return plan
 
     def retire(self, serving: Sequence[Plan], before: Sequence[Plan]) -> list[Plan]:
@@ -109,6 +104,7 @@ class Plans:
         That is what is beyond the budget, of those that served longest ago, and what is kept no more already.
         """
         with self._lock:
+            self._serving = tuple(serving)
             for part, (plan, took) in list(self._kept.items()):
                 if plan in serving:
                     del self._kept[part]
@@ -152,6 +148,7 @@ class Plans:
         """Keep nothing any more."""
         with self._lock:
             self._kept.clear()
+            self._serving = ()
 
     def _evict(self, room: int, serving: Sequence[Plan]) -> list[Plan]:
         """Let go of what served longest ago until the rest fits; what serves stays. Under the lock."""
@@ -177,22 +174,3 @@ def budget_bytes(memory: MemoryPolicy, points: Sequence[OperatingPoint]) -> int:
     if memory.resident_mib is not None:
         return int(memory.resident_mib * MIB)
     return int(USUAL_SHARE * max(point.resident_bytes for point in points))
-
-
-def resident_bytes(root: str = "/") -> int | None:
-    """Return what this process holds in memory, by Linux; ``None`` elsewhere."""
-    try:
-        pages = int(Path(root, "proc/self/statm").read_text(encoding="ascii").split()[1])
-    except (OSError, IndexError, ValueError):
-        return None
-    return pages * os.sysconf("SC_PAGE_SIZE")
-
-
-def _took(point: OperatingPoint, before: int | None, after: int | None) -> int:
-    """Bytes that a point takes beside the others: what was seen, between six tenths and all of what it takes alone.
-
-    Points share the engine's code, the arena and the weights in the page cache, so that one more takes less than alone.
-    """
-    if before is None or after is None:
-        return point.resident_bytes
-    return min(max(after - before, int(_LEAST_SHARE * point.resident_bytes)), point.resident_bytes)

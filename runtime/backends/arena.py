@@ -1,7 +1,7 @@
 """One arena for all ONNX Runtime sessions of the process, so that points that take turns work in the same memory.
 
 By default every session keeps an arena as large as its largest need. Shared, five loaded points took 1.35 times the
-memory of the largest alone, in place of 2.0 times, and ran no slower (*measured*, ``benchmarks/hardware/memory.py``).
+memory of the largest alone, in place of 2.4 times, and ran no slower (*measured*, ``benchmarks/hardware/memory.py``).
 """
 
 from __future__ import annotations

@@ -30,11 +30,11 @@ def bundle(write_marks: Callable[..., Bundle]) -> Bundle:
 
 @pytest.fixture
 def make(bundle: Bundle, fake_backend: FakeBackend) -> Callable[[float], Plans]:
-    """Make plans with a budget of so many bytes; nobody can tell what a point really takes."""
+    """Make plans with a budget of so many bytes."""
 
     def build(budget: float) -> Plans:
         memory = MemoryPolicy(resident_mib=budget / MIB)
-        return Plans(bundle, ExecutionPolicy(), memory, Dial(), {"onnx": fake_backend}, resident=lambda: None)
+        return Plans(bundle, ExecutionPolicy(), memory, Dial(), {"onnx": fake_backend})
 
     return build
 
