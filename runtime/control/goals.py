@@ -65,9 +65,10 @@ def owe(debt: Debt, goals: Goals, worth: float, energy_j: float, span: tuple[flo
     return after
 
 
-def asked(debt: Debt, goals: Goals) -> Goals:
-    """Return the goals for the next inputs, with the debt paid back over the horizon."""
+def asked(debt: Debt, goals: Goals, pole: float) -> Goals:
+    """Return the goals for the next inputs, with the debt paid back over the horizon; ``pole`` makes it longer."""
+    part = (1.0 - pole) / _HORIZON
     return Goals(
-        worth=None if goals.worth is None else goals.worth + debt.worth / _HORIZON,
-        energy_j=None if goals.energy_j is None else max(goals.energy_j - debt.energy_j / _HORIZON, 0.0),
+        worth=None if goals.worth is None else goals.worth + debt.worth * part,
+        energy_j=None if goals.energy_j is None else max(goals.energy_j - debt.energy_j * part, 0.0),
     )

@@ -51,7 +51,7 @@ class Mix:
 
     def single(self, limit: str) -> Mix:
         """Return one of the two: the better one for a goal of quality, the cheaper one under a limit of energy."""
-        one = self.high if limit == "quality" else self.low
+        one = self.high if limit == "quality" or self.share >= 1.0 else self.low
         return evolve(self, low=one, high=one, share=0.0)
 
 
@@ -104,6 +104,11 @@ def for_worth(hulls: Sequence[tuple[float, Hull]], goal: float) -> Mix:
 def for_energy(hulls: Sequence[tuple[float, Hull]], most_j: float) -> Mix:
     """Return what to run in the first regime for the best mean quality with at most ``most_j`` an input over all."""
     return _climb(hulls, most_j, measure=2)
+
+
+def at_energy(hull: Hull, energy_j: float) -> Mix:
+    """Return the two neighbours on one hull that take ``energy_j`` together; its ends beyond them."""
+    return _climb([(1.0, hull)], energy_j, measure=2)
 
 
 def _climb(hulls: Sequence[tuple[float, Hull]], goal: float, measure: int) -> Mix:

@@ -30,6 +30,7 @@ class State:
         at_s: When that was, monotonic clock.
         point: Point of the last decision.
         alternate: Second point of its time-share.
+        share: Share of the inputs that ``point`` got.
         threads: Threads of ``point``.
         alternate_threads: Threads of ``alternate``.
         scalar: Exit scalar of the last decision.
@@ -51,6 +52,7 @@ class State:
     at_s: float | None = None
     point: str | None = None
     alternate: str | None = None
+    share: float = 1.0
     threads: int | None = None
     alternate_threads: int | None = None
     scalar: float | None = None

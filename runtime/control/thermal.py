@@ -1,4 +1,4 @@
-"""Two poles and what surrounds them: the temperature a minute ahead, and the watts that keep it below a limit.
+"""Two poles and what surrounds them: the temperature a minute ahead, and what each watt does to it.
 
 Two time constants are needed: the quick one (3 to 12 s) makes threshold controllers swing, the slow one (60 to 450 s)
 is the budget to plan with. The poles of the board's profile are driven by the watts that it takes; ambient and gain
@@ -96,11 +96,9 @@ def predict(heat: Heat, poles: tuple[HeatPole, ...], watts: float, ahead_s: floa
     return heat.ambient_c + heat.gain * total
 
 
-def most_watts(heat: Heat, poles: tuple[HeatPole, ...], limit_c: float, ahead_s: float) -> float:
-    """Return the watts of the board at which it is ``limit_c`` after ``ahead_s``; ``predict`` solved for them."""
-    kept = sum(x * math.exp(-ahead_s / pole.tau_s) for x, pole in zip(heat.rise_c, poles, strict=True))
-    per_w = sum(pole.kelvin_per_w * -math.expm1(-ahead_s / pole.tau_s) for pole in poles)
-    return ((limit_c - heat.ambient_c) / heat.gain - kept) / per_w
+def per_watt(poles: tuple[HeatPole, ...], ahead_s: float) -> float:
+    """Return how many kelvins every watt that lasts adds after ``ahead_s``, by the profile."""
+    return sum(pole.kelvin_per_w * -math.expm1(-ahead_s / pole.tau_s) for pole in poles)
 
 
 def _seen(heat: Heat, temp_c: float, *, rise: tuple[float, ...], at_s: float, dt_s: float) -> Heat:
