@@ -19,7 +19,8 @@ allowance.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from edgehybrid.runtime.control.evolve import evolve
 
@@ -37,8 +38,7 @@ _RESERVE = 0.015  # of a full battery: its voltage gives in
 _STEPS = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fuel:
+class Fuel(Struct, frozen=True, kw_only=True, gc=False):
     """What is known of the battery's energy.
 
     Attributes:
@@ -68,8 +68,7 @@ class Fuel:
     at_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prospect:
+class Prospect(Struct, frozen=True, kw_only=True, gc=False):
     """What is still to be had, in counted joules.
 
     Attributes:

@@ -6,7 +6,7 @@ however wrong the figures of the bundle are, and not input by input with a margi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from edgehybrid.runtime.control.evolve import evolve
 
@@ -14,8 +14,7 @@ _HORIZON = 60.0  # inputs over which a debt is paid back
 _WINDUP = 30.0  # most inputs' worth of debt that is remembered: a goal out of reach is not chased for ever
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Goals:
+class Goals(Struct, frozen=True, kw_only=True, gc=False):
     """What was asked for.
 
     Attributes:
@@ -32,8 +31,7 @@ class Goals:
         return self.worth is not None or self.energy_j is not None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Debt:
+class Debt(Struct, frozen=True, kw_only=True, gc=False):
     """What is owed from inputs so far; negative where more than asked was given.
 
     Attributes:

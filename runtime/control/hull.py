@@ -10,9 +10,10 @@ most one step taken in part.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from operator import itemgetter
+
+from msgspec import Struct
 
 from edgehybrid.runtime.control.appraise import Appraised
 from edgehybrid.runtime.control.evolve import evolve
@@ -21,8 +22,7 @@ _TINY = 1e-12
 _FLAT = 0.01  # a step that brings less of the span of quality for each doubling of the energy is not worth it
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mix:
+class Mix(Struct, frozen=True, kw_only=True, gc=False):
     """A time-share of two options.
 
     Attributes:
@@ -121,7 +121,7 @@ def _climb(hulls: Sequence[tuple[float, Hull]], goal: float, measure: int) -> Mi
         base += share * (hull[0].worth if measure == 1 else hull[0].energy_j)
         for a, b in pairwise(hull):
             gain, cost = b.worth - a.worth, b.energy_j - a.energy_j
-            steps.append((gain / max(cost, _TINY), share * gain, share * cost, regime))
+            steps.append((gain / (max(_TINY, cost)), share * gain, share * cost, regime))
     steps.sort(key=itemgetter(0), reverse=True)
     present, taken, last, slack = hulls[0][1], 0, 0.0, _TINY * abs(goal)
     for step in steps:

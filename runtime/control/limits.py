@@ -7,8 +7,9 @@ hysteresis. In between the last level stays, so that noise smaller than the hyst
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import lru_cache
+
+from msgspec import Struct, field
 
 from edgehybrid.profiles import BatteryPolicy, Thermal, ThermalPolicy
 
@@ -17,8 +18,7 @@ _BEFORE_THROTTLE = 0.25  # the most economical point runs before the last quarte
 _SECOND_LINE = 0.5  # below this share of the headroom the plan has failed
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limit:
+class Limit(Struct, frozen=True, kw_only=True, gc=False):
     """The best level that one concern allows, and why, in words and numbers."""
 
     level: int

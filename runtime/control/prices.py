@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from edgehybrid.profiles import DeviceProfile, Policy
 from edgehybrid.runtime.control.fuel import allowance_j, prospect
@@ -32,8 +33,7 @@ _DEAREST = 0.5  # of the headroom: there a degree is worth the steepest step; th
 _TINY = 1e-12
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Budget:
+class Budget(Struct, frozen=True, kw_only=True, gc=False):
     """Energy that an input may take above the idle board, and what says so; ``None`` when nothing limits it."""
 
     most_j: float | None = None
@@ -41,8 +41,7 @@ class Budget:
     numbers: Mapping[str, float] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Warmth:
+class Warmth(Struct, frozen=True, kw_only=True, gc=False):
     """What inferences do to the temperature a minute ahead, and where degrees cost.
 
     Attributes:

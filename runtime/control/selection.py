@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from edgehybrid.runtime.control.appraise import Appraised, appraise, punctual
 from edgehybrid.runtime.control.evolve import evolve
@@ -19,8 +20,7 @@ _MOST_REGIMES = 3
 _EQUAL = 1e-3  # of the span of quality: nobody has measured such a difference
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class Wanted(Struct, frozen=True, kw_only=True, gc=False):
     """What is to be served.
 
     Attributes:
@@ -44,8 +44,7 @@ class Wanted:
     urgency: float = 1.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+class Choice(Struct, frozen=True, kw_only=True, gc=False):
     """What was chosen, and what for.
 
     Attributes:

@@ -16,9 +16,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 import numpy as np
+from msgspec import Struct, field
 
 from edgehybrid.runtime.control.evolve import evolve
 from edgehybrid.runtime.control.options import Option
@@ -40,8 +40,7 @@ SHARE_TAU_S = 600.0
 _LOG_RANGE = 7.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Regime:
+class Regime(Struct, frozen=True, kw_only=True, gc=False):
     """What is remembered of a number of busy neighbours.
 
     Attributes:
@@ -57,8 +56,7 @@ class Regime:
     seen_s: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Slowdown:
+class Slowdown(Struct, frozen=True, kw_only=True, gc=False):
     """The filter's state.
 
     Attributes:

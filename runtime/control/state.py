@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import msgspec
+from msgspec import Struct, field
 
 from edgehybrid.errors import RequestError
 from edgehybrid.runtime.control.arrivals import Arrivals
@@ -15,8 +14,7 @@ from edgehybrid.runtime.control.slowdown import Slowdown
 from edgehybrid.runtime.control.thermal import Heat
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class State:
+class State(Struct, frozen=True, kw_only=True, gc=False):
     """What the controller remembers between two decisions.
 
     Attributes:

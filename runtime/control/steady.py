@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from edgehybrid.runtime.control.appraise import Appraised
 from edgehybrid.runtime.control.evolve import evolve
@@ -17,8 +18,7 @@ _EVEN = 1.0 + 1e-9
 Key = tuple[str, int | None]  # a point and its threads
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Present:
+class Present(Struct, frozen=True, kw_only=True, gc=False):
     """What runs now.
 
     Attributes:

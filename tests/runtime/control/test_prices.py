@@ -13,6 +13,7 @@ from edgehybrid.points import DepthFigures, OperatingPoint
 from edgehybrid.profiles import load_device, load_policy
 from edgehybrid.runtime import Context, Controller, Observation, Snapshot
 from edgehybrid.runtime.control.appraise import Appraised
+from edgehybrid.runtime.control.evolve import evolve
 from edgehybrid.runtime.control.goals import Debt
 from edgehybrid.runtime.control.hull import Hull, Mix, at_energy, upper_hull
 from edgehybrid.runtime.control.options import Options
@@ -39,7 +40,7 @@ def best(hull: Hull) -> Mix:
 def test_hotter_takes_less_and_never_jumps_back(rows: list[Appraised], rest_c: float, more: float) -> None:
     """The warmer it will be without us, the less energy an input gets, by no more than the heat that it saves."""
     hull = upper_hull(rows)
-    cold, hot = (cool(hull, best(hull), replace(WARMTH, rest_c=c)) for c in (rest_c, rest_c + more))
+    cold, hot = (cool(hull, best(hull), evolve(WARMTH, rest_c=c)) for c in (rest_c, rest_c + more))
     assert hot.energy_j <= cold.energy_j + 1e-9
     assert hot.energy_j >= min(cold.energy_j - more / WARMTH.kelvin_per_j, hull[0].energy_j) - 1e-9
 
@@ -48,7 +49,7 @@ def test_hotter_takes_less_and_never_jumps_back(rows: list[Appraised], rest_c: f
 def test_no_degree_is_used_beyond_the_dearest(rows: list[Appraised], rest_c: float) -> None:
     """What runs stays below the temperature where a degree is worth the steepest step, if the least option does."""
     hull = upper_hull(rows)
-    warmth = replace(WARMTH, rest_c=rest_c)
+    warmth = evolve(WARMTH, rest_c=rest_c)
     mix = cool(hull, best(hull), warmth)
     assert warmth.ahead_c(mix.energy_j) <= max(warmth.dearest_c, warmth.ahead_c(hull[0].energy_j)) + 1e-6
 
@@ -56,7 +57,7 @@ def test_no_degree_is_used_beyond_the_dearest(rows: list[Appraised], rest_c: flo
 def test_valuable_joules_get_the_last_degrees() -> None:
     """A step that brings much is taken nearer to the limit than one that brings little; below it degrees are free."""
     steep = upper_hull([Appraised(ANY, w, e, 1.0) for w, e in ((0.5, 1.0), (0.9, 2.0), (0.91, 4.0))])
-    ahead = [replace(WARMTH, rest_c=c).ahead_c(cool(steep, best(steep), replace(WARMTH, rest_c=c)).energy_j)
+    ahead = [evolve(WARMTH, rest_c=c).ahead_c(cool(steep, best(steep), evolve(WARMTH, rest_c=c)).energy_j)
              for c in (60.0, 70.0, 72.5, 75.0)]  # fmt: skip
     assert [68.0, 75.03125, 76.5, 77.5] == pytest.approx(ahead, abs=0.06)
     assert 0.0 == WARMTH.price(steep, 2.0) < WARMTH.price(steep, 3.0) <= WARMTH.price(steep, 99.0)
@@ -116,7 +117,7 @@ def test_wrong_predictions_make_smaller_steps() -> None:
             controller.decide(Snapshot(at_s=float(i)), Context(hints={"energy_mj": 5.0}))
             controller.observe(Observation(at_s=i + 0.5, point="p3", depth=1, latency_s=4e-3 * factor))
     assert 0.0 == calm.state.slow.pole < 0.3 < wild.state.slow.pole
-    calm, wild = (Controller(points, DEVICE, POLICY, state=replace(c.state, debt=Debt())) for c in (calm, wild))
+    calm, wild = (Controller(points, DEVICE, POLICY, state=evolve(c.state, debt=Debt())) for c in (calm, wild))
     before = wild.decide(Snapshot(at_s=21.0), Context(hints={"energy_mj": 0.0})).numbers
     wished_j = 2.0 * before["expected_j"]
     up = wild.decide(Snapshot(at_s=22.0), Context(hints={"energy_mj": 1e3 * wished_j}))
