@@ -70,7 +70,7 @@ class Slowdown(Struct, frozen=True, kw_only=True, gc=False):
         inferences: In this visit of the regime.
         stayed_s: How long it has lasted.
         at_s: Of the last inference, monotonic clock.
-        missed: Mean square of the last prediction errors of the logarithm.
+        missed: Mean square of the last prediction errors of the logarithm, beyond the variance that was expected.
     """
 
     names: tuple[str, ...] = ()
@@ -91,7 +91,7 @@ class Slowdown(Struct, frozen=True, kw_only=True, gc=False):
 
         CALOREE's rule (Mishra et al., ASPLOS 2018): ``pole = max(0, 1 - 2 / delta)`` with ``delta = 1 + 3 sigma`` of
         the model; JouleGuard (Hoffmann, SOSP 2015) has the same with the ratio of observed to predicted. Nothing is
-        held back while predictions are right within a third.
+        held back while predictions are right within a third, or were known to be as doubtful as they turned out.
         """
         return max(0.0, 1.0 - 2.0 / (1.0 + 3.0 * math.sqrt(self.missed)))
 
@@ -195,7 +195,7 @@ def learn(slow: Slowdown, option: Option, nominal_s: float, latency_s: float, at
         noises={**slow.noises, option.point: min(max(seen, _MIN_NOISE), _MAX_NOISE)},
         inferences=slow.inferences + 1,
         at_s=at_s if slow.at_s is None else max(at_s, slow.at_s),
-        missed=slow.missed + _ERROR_WEIGHT * (min(square, _LOG_RANGE) - slow.missed),
+        missed=slow.missed + _ERROR_WEIGHT * (min(max(square - total + opened, 0.0), _LOG_RANGE) - slow.missed),
     )
 
 
