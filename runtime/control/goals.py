@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from edgehybrid.runtime.control.evolve import evolve
 
-_HORIZON = 60.0  # inputs over which a debt is paid back
+_HORIZON = 150.0  # inputs over which a debt is paid back: late answers come by chance
 _WINDUP = 30.0  # most inputs' worth of debt that is remembered: a goal out of reach is not chased for ever
 
 

@@ -19,7 +19,7 @@ from edgehybrid.runtime.control.appraise import Appraised
 from edgehybrid.runtime.control.evolve import evolve
 
 _TINY = 1e-12
-_FLAT = 0.01  # a step that brings less of the span of quality for each doubling of the energy is not worth it
+_FLAT = 0.03  # a step that brings less of the span of quality for each doubling of the energy is not worth it
 
 
 class Mix(Struct, frozen=True, kw_only=True, gc=False):

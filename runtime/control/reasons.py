@@ -26,16 +26,16 @@ def cause(
 ) -> str:
     """Say what made the decision what it is."""
     deadline_s, mix = context.deadline_s, choice.mix
+    if choice.limit == "heat" and warmth is not None:
+        return _warm(choice, warmth)
+    if choice.limit:
+        return _goal(choice, budget, goals)
     if deadline_s is not None and choice.hurried is not None:
         ms, share = f"{deadline_s * 1e3:.3g} ms", min(mix.low.in_time, mix.high.in_time)
         if mix.low is mix.high and share < 0.5:
             return f"no point keeps {ms} often enough, the quickest in {_under(share)} of inputs"
         late = choice.hurried
         return f"{late.option.point} would keep {ms} in {_under(late.in_time)} of inputs"
-    if choice.limit == "heat" and warmth is not None:
-        return _warm(choice, warmth)
-    if choice.limit:
-        return _goal(choice, budget, goals)
     if limit.why:
         return limit.why
     seen = []

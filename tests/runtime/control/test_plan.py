@@ -113,3 +113,15 @@ def test_every_watt_adds_as_much(watts: float, more: float, ahead_s: float) -> N
     heat, _ = warmed(5, 22.0, 1.0)
     rise = predict(heat, POLES, watts + more, ahead_s) - predict(heat, POLES, watts, ahead_s)
     assert heat.gain * per_watt(POLES, ahead_s) * more == pytest.approx(rise, abs=1e-6)
+
+
+@given(cores=st.lists(st.floats(0, 4), min_size=60, max_size=200), kelvin=st.floats(0.0, 0.5))
+def test_a_foreign_board_is_not_taken_for_a_hot_room(cores: list[float], kelvin: float) -> None:
+    """However far the profile's poles are from the truth, the pair stays consistent and explains what is read."""
+    heat, temp_c = Heat(), 0.0
+    for i, busy in enumerate(cores):
+        watts = 2.65 + 0.8 * busy
+        temp_c = 20.0 + kelvin * watts  # hardly warms up at all
+        heat = feel(heat, POLES, watts, round(temp_c * 2) / 2, 2.0 * i)
+        assert heat.covariance**2 <= heat.ambient_variance * heat.gain_variance * (1 + 1e-6)
+    assert temp_c == pytest.approx(heat.ambient_c + heat.gain * sum(heat.rise_c), abs=6.0)
