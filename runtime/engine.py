@@ -19,6 +19,7 @@ from edgehybrid.runtime.availability import Availability, Hooks
 from edgehybrid.runtime.backends import Array, Backend, make_backend
 from edgehybrid.runtime.bench import Figures
 from edgehybrid.runtime.control import Controller, Decision, Until
+from edgehybrid.runtime.duty import Duty
 from edgehybrid.runtime.execution import (
     Activator,
     Dial,
@@ -103,6 +104,7 @@ class Engine:
         self._controller = Controller(self._figures.points, self._device, self._policy, state=self._memory.recall())
         self._accounts = Accounts(self._figures.points, self._device, lambda seen: self._controller.observe(seen))
         self._notes: deque[Note] = deque()
+        self._duty = Duty(clock)
         self._lock = threading.Lock()  # of everything that a round changes; a run never waits for it
         self._pin = Pin()
         self._dial = Dial(audit_share=self._policy.exits.audit_share)
@@ -156,6 +158,13 @@ class Engine:
         ended, (outputs, depth, confidence, seen), point = _now(), trace, plan.point
         self._notes.append((ended, point.name, depth, ended - failed, seen, point.threads))
         return Result(outputs, point.name, depth, confidence, (ended - started) * 1e3)
+
+    def due(self) -> bool:
+        """Tell whether to take and run the next input; ask once for each, before it is recorded.
+
+        Always, unless the policy's ``duty`` lets inputs be left out and the energy does not last for all of them.
+        """
+        return self._duty.due(self._decision.duty)
 
     def __call__(self, value: Array) -> Result:
         """Run one input of a model that has a single input.
@@ -342,6 +351,7 @@ class Engine:
     def _round(self) -> Decision:
         with self._lock:
             self._count()
+            self._duty.tell(self._controller)
             self._snapshot = self._telemetry.read()
             self._availability.look(self._snapshot, self._activator.plan)
             self._accounts.look(self._snapshot)

@@ -53,7 +53,7 @@ def decide(state: State, known: Known, snapshot: Snapshot, wish: Asked) -> tuple
     state, limit = _level(state, known, snapshot, context, effect)
     if guard := find_guard(snapshot, known.device, known.policy):
         return _forced(state, known, guard, snapshot)
-    budget = battery_budget(state, known.cheapest, snapshot, context, day_s)
+    budget = battery_budget(state, known.cheapest, known.policy.duty.least, snapshot, context, day_s)
     warmth = warmth_of(state, known.device, known.poles, known.policy, snapshot)
     goals = asked(state.debt, wish.goals, state.slow.pole)
     wanted = Wanted(
@@ -64,6 +64,8 @@ def decide(state: State, known: Known, snapshot: Snapshot, wish: Asked) -> tuple
         late_share=effect.late_share,
         late_worth=wish.late_worth,
         span=known.span,
+        least_duty=known.policy.duty.least,
+        skipped_worth=known.skipped_worth(wish.late_worth),
         urgency=effect.urgency,
     )
     options = known.allowed(limit.level, effect.max_drop, effect.exit_scalar, snapshot.cpu_cores)
@@ -75,7 +77,10 @@ def decide(state: State, known: Known, snapshot: Snapshot, wish: Asked) -> tuple
     note = f" (not all at once: predictions were wrong of late by {math.sqrt(state.slow.missed):.0%})" if held else ""
     why = cause(choice, limit, budget, warmth, snapshot, context, wish.goals) + note
     numbers = {**limit.numbers, **budget.numbers, **_numbers(state, choice, context, warmth)}
-    return _settle(state, known, choice.mix, limit, why, numbers, snapshot.at_s)
+    if choice.duty < 1.0:
+        why = f"{why}, so {choice.duty:.0%} of inputs are run"
+        numbers["skipped_worth"] = wanted.skipped_worth
+    return _settle(state, known, choice.mix, limit, why, numbers, snapshot.at_s, choice.duty)
 
 
 def _present(state: State) -> Present:
@@ -136,7 +141,7 @@ def _numbers(state: State, choice: Choice, context: Context, warmth: Warmth | No
 
 
 def _settle(
-    state: State, known: Known, mix: Mix, limit: Limit, why: str, numbers: Mapping[str, float], at_s: float
+    state: State, known: Known, mix: Mix, limit: Limit, why: str, numbers: Mapping[str, float], at_s: float, duty: float
 ) -> tuple[State, Decision]:
     """Turn a choice into a decision, unless the present point has to stay a little longer."""
     high, low = mix.high.option, mix.low.option
@@ -159,6 +164,7 @@ def _settle(
         share=share,
         threads=high.threads,
         alternate_threads=low.threads if two else None,
+        duty=duty,
         exit_scalar=scalar or 0.0,
         reason=f"{why}: {mixture(high, low, share)}{origin}{note}",
         numbers=numbers,

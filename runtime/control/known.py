@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from edgehybrid.points import OperatingPoint
 from edgehybrid.profiles import DeviceProfile, Policy
 from edgehybrid.runtime.control.ladder import Ladder
-from edgehybrid.runtime.control.options import Option, Options
+from edgehybrid.runtime.control.options import Option, Options, worth
 from edgehybrid.runtime.control.thermal import HeatPole
 
 _ROUNDING = 1e-9
@@ -52,6 +52,11 @@ class Known:
         self._kept: dict[tuple[int, float | None, float, int], tuple[Option, ...]] = {}
         cheapest = [o for o in options.every if o.point == ladder.cheapest.name]
         self.cheapest = min(cheapest, key=lambda o: o.energy_j)
+
+    def skipped_worth(self, late_worth: float) -> float:
+        """Return what an input is worth that is left out: what the policy says, else as a late one."""
+        said = self.policy.duty.skipped_quality
+        return late_worth if said is None else worth(self.options.points[0].quality, said)
 
     def allowed(
         self, level: int, max_drop: float | None, exit_scalar: float, cores: float | None

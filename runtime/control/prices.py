@@ -94,8 +94,10 @@ def _slope(hull: Hull, k: int) -> float:
     return (high.worth - low.worth) / max(high.energy_j - low.energy_j, _TINY)
 
 
-def battery_budget(state: State, cheapest: Option, snapshot: Snapshot, context: Context, day_s: float | None) -> Budget:
-    """Return what the battery leaves for an input until the end of the mission."""
+def battery_budget(
+    state: State, cheapest: Option, least_duty: float, snapshot: Snapshot, context: Context, day_s: float | None
+) -> Budget:
+    """Return what the battery leaves for an input until the end of the mission; ``least_duty`` of them must be run."""
     fuel = state.fuel
     if snapshot.on_mains or context.until_s is None or fuel.start_wh is None or fuel.base_w is None:
         return Budget()
@@ -103,7 +105,7 @@ def battery_budget(state: State, cheapest: Option, snapshot: Snapshot, context: 
     inputs = state.arrivals.expected(left_s, day_s)
     known = prospect(fuel, sensor=snapshot.battery_w is not None)
     log, variance = state.slow.of(cheapest)
-    least_j = cheapest.energy_j * state.watts_scale * math.exp(min(log + variance / 2, 50.0))
+    least_j = least_duty * cheapest.energy_j * state.watts_scale * math.exp(min(log + variance / 2, 50.0))
     most_j = allowance_j(
         known,
         extra_j=(context.number("supply_w") or 0.0) * left_s,

@@ -31,6 +31,8 @@ class Wanted(Struct, frozen=True, kw_only=True, gc=False):
         late_share: Share of the inputs that may be late.
         late_worth: What a late answer is worth.
         span: Quality between the worst and the best option of the bundle.
+        least_duty: Share of the inputs that must be run.
+        skipped_worth: Of an input that is not.
         urgency: How much dearer (below 1) or cheaper a joule is for the inputs to come than for the mean.
     """
 
@@ -41,6 +43,8 @@ class Wanted(Struct, frozen=True, kw_only=True, gc=False):
     late_share: float
     late_worth: float
     span: float
+    least_duty: float = 1.0
+    skipped_worth: float = 0.0
     urgency: float = 1.0
 
 
@@ -54,6 +58,7 @@ class Choice(Struct, frozen=True, kw_only=True, gc=False):
         hull: Those of them that no mix of others beats.
         limit: ``"quality"``, ``"energy"``, ``"heat"`` or nothing: what made it less than the best.
         degree_price: Worth of a degree a minute ahead.
+        duty: Share of the inputs that are run.
         hurried: Whether better options were left out because they would be late.
     """
 
@@ -63,6 +68,7 @@ class Choice(Struct, frozen=True, kw_only=True, gc=False):
     hull: Hull
     limit: str = ""
     degree_price: float = 0.0
+    duty: float = 1.0
     hurried: Appraised | None = None
 
 
@@ -79,12 +85,28 @@ def choose(options: Sequence[Option], slow: Slowdown, cores: int, wanted: Wanted
     hurried = _hurried(rows, kept, best)
     mix, limit = _within_goals(options, slow, cores, wanted, scale, hull, best)
     price = 0.0
+    mix, duty = _part_time(hull, mix, wanted) if limit == "energy" else (mix, 1.0)
     if wanted.warmth is not None:
         cooled = cool(hull, mix, wanted.warmth)
         mix, limit = cooled, "heat" if cooled is not mix else limit
         price = wanted.warmth.price(hull, mix.energy_j)
     limit = limit if mix.worth < best.worth else ""
-    return Choice(mix=mix, best=best, kept=kept, hull=hull, limit=limit, degree_price=price, hurried=hurried)
+    return Choice(mix=mix, best=best, kept=kept, hull=hull, limit=limit, degree_price=price, duty=duty, hurried=hurried)
+
+
+def _part_time(hull: Hull, mix: Mix, wanted: Wanted) -> tuple[Mix, float]:
+    """Leave inputs out where even the cheapest option takes too much: the best option for a joule, and its share.
+
+    To leave one out is an option without energy, so the best mix with it lies on the hull's tangent through it.
+    """
+    most_j, skipped = wanted.most_j, wanted.skipped_worth
+    if wanted.least_duty >= 1.0 or most_j is None or hull[0].energy_j <= most_j:
+        return mix, 1.0
+    one = max(hull, key=lambda a: (a.worth - skipped) / a.energy_j)
+    if one.worth <= skipped or most_j < wanted.least_duty * one.energy_j:
+        one = hull[0]
+    alone = evolve(mix, low=one, high=one, share=0.0)
+    return alone, max(most_j / one.energy_j, wanted.least_duty)
 
 
 def _within_goals(
