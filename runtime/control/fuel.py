@@ -27,7 +27,7 @@ from edgehybrid.runtime.control.evolve import evolve
 _PRIOR_SD = 0.14  # capacity and watts, each wrong by a tenth
 _SENSOR_PRIOR_SD = 0.1  # capacity alone
 _WAVE_PCT = 2.0  # standard deviation of a gauge in the middle; none when full and when empty
-_ALIKE_PCT = 15.0  # charge over which a gauge is wrong in the same way
+_ALIKE_PCT = 8.0  # charge over which a gauge is wrong in the same way; steps of one wave cancel
 _BAND = 3.0  # standard deviations of the gauge within which the count must stay
 _ROOT_12 = math.sqrt(12.0)
 _BAD = 1.6  # one in twenty now; what is learned on the way makes it fewer than one in a hundred at the end

@@ -17,6 +17,7 @@ from edgehybrid.runtime.control.slowdown import SHARE_TAU_S, Regime, Slowdown, a
 
 _RARE = 0.05  # regimes with a smaller share of the time do not count
 _MOST_REGIMES = 3
+_FLATTER = 1 / 3
 _EQUAL = 1e-3  # of the span of quality: nobody has measured such a difference
 
 
@@ -46,6 +47,11 @@ class Wanted(Struct, frozen=True, kw_only=True, gc=False):
     least_duty: float = 1.0
     skipped_worth: float = 0.0
     urgency: float = 1.0
+
+    @property
+    def steep(self) -> float:
+        """The span by which flat steps are cut: a battery that only has to last may be spent on flatter ones."""
+        return self.span if self.goals.any else self.span * _FLATTER
 
 
 class Choice(Struct, frozen=True, kw_only=True, gc=False):
@@ -80,7 +86,7 @@ def choose(options: Sequence[Option], slow: Slowdown, cores: int, wanted: Wanted
     """
     rows = _appraise(options, slow, cores, wanted, scale)
     kept = punctual(rows, wanted.late_share)
-    hull = upper_hull(kept, wanted.span)
+    hull = upper_hull(kept, wanted.steep)
     best = _first_of_equals(kept, hull[-1], wanted)
     hurried = _hurried(rows, kept, best)
     mix, limit = _within_goals(options, slow, cores, wanted, scale, hull, best)
@@ -154,7 +160,7 @@ def _elsewhere(
             continue
         there = _there(slow, int(key), slow.regimes[key])
         rows = _appraise(options, there, cores, wanted, scale)
-        hull = upper_hull(punctual(rows, wanted.late_share), wanted.span)
+        hull = upper_hull(punctual(rows, wanted.late_share), wanted.steep)
         found.append((seen_s / max(here_s, _RARE * total), hull))
     return found
 
