@@ -69,6 +69,8 @@ def policy_problems(policy: Policy) -> list[str]:
     ]
     shares = {"late_share": policy.late_share, "exits.audit_share": policy.exits.audit_share}
     problems += [f"{name} is {v:g}, it must be 0 to 1" for name, v in shares.items() if not 0 <= v <= 1]
+    if not 0 < policy.duty.least <= 1:
+        problems.append(f"duty.least is {policy.duty.least:g}, it must be above 0 and at most 1")
     problems += _positive({"gate.max_age_s": policy.gate.max_age_s})
     for i, rule in enumerate(policy.rules):
         problems += [f"rules[{i}] ({rule.name}): {problem}" for problem in _rule_problems(rule)]

@@ -143,6 +143,19 @@ class MemoryPolicy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DutyPolicy:
+    """Whether inputs may be left out where even the cheapest point takes more energy than there is.
+
+    Attributes:
+        least: Share of the inputs that is answered at least, 0 to 1; 1 leaves none out.
+        skipped_quality: What an input is worth that is left out, in the bundle's metric; ``None``: as a late answer.
+    """
+
+    least: float = 1.0
+    skipped_quality: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
     """What changes while the app, the supply or the time of day is as ``when`` and the others say.
 
@@ -190,6 +203,7 @@ class Policy:
     exits: ExitsPolicy = field(default_factory=ExitsPolicy)
     gate: GatePolicy = field(default_factory=GatePolicy)
     memory: MemoryPolicy = field(default_factory=MemoryPolicy)
+    duty: DutyPolicy = field(default_factory=DutyPolicy)
     rules: tuple[Rule, ...] = ()
     max_drop: float | None = None
     reference: bool = False

@@ -21,6 +21,7 @@ from edgehybrid.runtime.backends import Array, Backend
 from edgehybrid.runtime.bench import Figures
 from edgehybrid.runtime.books import Books
 from edgehybrid.runtime.control import Controller, Decision, Until
+from edgehybrid.runtime.duty import Duty
 from edgehybrid.runtime.execution import (
     Activator,
     Arrangement,
@@ -102,6 +103,7 @@ class Engine(Streaming):
         self._memory = Memory(memory, clock())
         self._controller = Controller(self._figures.points, self._device, self._policy, state=self._memory.recall())
         accounts = Accounts(self._figures.points, self._device, lambda seen: self._controller.observe(seen))
+        self._duty = Duty(clock)
         self._lock = threading.Lock()  # of everything that a round changes; a run never waits for it
         self._pin = Pin()
         self._dial = Dial(audit_share=self._policy.exits.audit_share)
@@ -175,6 +177,13 @@ class Engine(Streaming):
 
     def _answer(self, plan: Plan, feeds: Mapping[str, Array], error: BackendError) -> tuple[Plan, Trace]:
         return self._availability.rescue(plan, self._activator.plan, feeds, error)
+
+    def due(self) -> bool:
+        """Tell whether to take and run the next input; ask once for each, before it is recorded.
+
+        Always, unless the policy's ``duty`` lets inputs be left out and the energy does not last for all of them.
+        """
+        return self._duty.due(self._decision.duty)
 
     def __call__(self, value: Array) -> Result:
         """Run one input of a model that has a single input.
@@ -362,6 +371,7 @@ class Engine(Streaming):
     def _round(self) -> Decision:
         with self._lock:
             self._books.count()
+            self._duty.tell(self._controller)
             self._snapshot = self._telemetry.read()
             self._availability.look(self._snapshot, self._activator.plan)
             self._free.look(self._snapshot)

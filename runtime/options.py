@@ -45,7 +45,7 @@ class Pin:
         point = self.point
         if point is None:
             return decision
-        alone = replace(decision, guard=None, alternate=None, share=1.0, threads=None, alternate_threads=None)
+        alone = replace(decision, guard=None, alternate=None, share=1.0, duty=1.0, threads=None, alternate_threads=None)
         if point in excluded:
             stays = present()
             why = f"pinned to {point}, which cannot run here ({excluded[point]}): {stays} stays"

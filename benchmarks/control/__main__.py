@@ -25,6 +25,7 @@ from edgehybrid.profiles import load_policy
 from edgehybrid.runtime.simulation import CONTROLLERS
 
 Points = Sequence[OperatingPoint]
+BY_CONTROLLER = ("settings", "two_points", "battery", "heat")
 PARTS = ("settings", "two_points", "battery", "battery_many", "heat", "foreign")
 
 
@@ -39,7 +40,9 @@ def main() -> int:
     """Run every measurement for every work."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("works", nargs="*", help="names; all by default")
-    parser.add_argument("--controllers", default=",".join(CONTROLLERS), help="names with commas between")
+    parser.add_argument(
+        "--controllers", default=",".join(CONTROLLERS), help="names with commas between; other rows stay"
+    )
     parser.add_argument("--policy", default="balanced")
     parser.add_argument("--parts", default=",".join(PARTS), help="what to measure; the rest stays as it was")
     parser.add_argument("--name", default="control", help="of the result files")
@@ -72,7 +75,12 @@ def save(file: str, policy: str, work: str, part: str, figures: object) -> None:
     found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     document = {"benchmark": "control", "policy": policy, **{name: found.get(name, {}) for name in PARTS}}
     document["prediction"] = prediction()
-    document[part] = {**document[part], work: plain(figures)}
+    fresh, old = plain(figures), document[part].get(work, {})
+    assert isinstance(fresh, dict)
+    if part in BY_CONTROLLER:  # rows of controllers that were not measured now stay, in the usual order
+        rows = {**old, **fresh}
+        fresh = {name: rows[name] for name in CONTROLLERS if name in rows}
+    document[part] = {**document[part], work: fresh}
     path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     page = markdown({name: known(document[name]) for name in (*PARTS, "prediction")})
     path.with_suffix(".md").write_text(page, encoding="utf-8")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from edgehybrid.runtime.control.evolve import evolve
 
@@ -14,8 +15,7 @@ _TRUST_S = 900.0  # so far ahead the present rate is worth as much as the patter
 _HOUR_S = 3600.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arrivals:
+class Arrivals(Struct, frozen=True, kw_only=True, gc=False):
     """The rate of inputs.
 
     Attributes:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 
 from edgehybrid.errors import RequestError
 from edgehybrid.points import OperatingPoint
 from edgehybrid.profiles import DeviceProfile, Policy
 from edgehybrid.runtime.control.decide import Asked, decide
+from edgehybrid.runtime.control.evolve import evolve
 from edgehybrid.runtime.control.goals import Goals
 from edgehybrid.runtime.control.known import Known, accelerated
 from edgehybrid.runtime.control.ladder import build_ladder
@@ -44,7 +44,7 @@ class Controller:
         self._poles = poles_of(device)
         self._known: dict[tuple[frozenset[str], bool], Known] = {}
         state = state or State()
-        self._state = replace(state, slow=fit(state.slow, self._options.names))
+        self._state = evolve(state, slow=fit(state.slow, self._options.names))
         self._asked = Asked(context=_NO_CONTEXT, goals=Goals(), late_worth=late_worth(points))
         self._accelerated = accelerated(points)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from edgehybrid.runtime.control.evolve import evolve
 from edgehybrid.runtime.control.goals import Goals, asked
@@ -12,11 +13,13 @@ from edgehybrid.runtime.control.guards import Guard, find_guard
 from edgehybrid.runtime.control.hull import Mix
 from edgehybrid.runtime.control.known import Known
 from edgehybrid.runtime.control.learning import follow
-from edgehybrid.runtime.control.limits import Limit, battery_limit, energy_budget, heat_limit
+from edgehybrid.runtime.control.limits import Limit, battery_limit, heat_limit
+from edgehybrid.runtime.control.prices import Warmth, battery_budget, warmth_of
 from edgehybrid.runtime.control.reasons import cause, mixture
 from edgehybrid.runtime.control.rules import Effect, apply_rules
 from edgehybrid.runtime.control.selection import Choice, Wanted, choose
 from edgehybrid.runtime.control.state import State
+from edgehybrid.runtime.control.steady import Present, approach, settle
 from edgehybrid.runtime.control.values import Context, Decision
 from edgehybrid.runtime.telemetry import Snapshot
 from edgehybrid.units import MIB
@@ -24,8 +27,7 @@ from edgehybrid.units import MIB
 _DAY_S = 86_400.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Asked(Struct, frozen=True, kw_only=True, gc=False):
     """What the app asked for.
 
     Attributes:
@@ -51,24 +53,40 @@ def decide(state: State, known: Known, snapshot: Snapshot, wish: Asked) -> tuple
     state, limit = _level(state, known, snapshot, context, effect)
     if guard := find_guard(snapshot, known.device, known.policy):
         return _forced(state, known, guard, snapshot)
-    budget = energy_budget(state, known.cheapest, known.device, known.poles, known.policy, snapshot, context, day_s)
-    goals = asked(state.debt, wish.goals)
+    budget = battery_budget(state, known.cheapest, known.policy.duty.least, snapshot, context, day_s)
+    warmth = warmth_of(state, known.device, known.poles, known.policy, snapshot)
+    goals = asked(state.debt, wish.goals, state.slow.pole)
     wanted = Wanted(
         goals=goals,
         most_j=min((j for j in (budget.most_j, goals.energy_j) if j is not None), default=None),
+        warmth=warmth,
         deadline_s=context.deadline_s,
         late_share=effect.late_share,
         late_worth=wish.late_worth,
         span=known.span,
+        least_duty=known.policy.duty.least,
+        skipped_worth=known.skipped_worth(wish.late_worth),
         urgency=effect.urgency,
     )
     options = known.allowed(limit.level, effect.max_drop, effect.exit_scalar, snapshot.cpu_cores)
     choice = choose(options, state.slow, known.device.cpu.cores, wanted, state.watts_scale)
-    if not _two_fit(known, choice.mix, snapshot):
-        choice = evolve(choice, mix=choice.mix.single(choice.limit))
-    why = cause(choice, limit, budget, snapshot, context, wish.goals)
-    numbers = {**limit.numbers, **budget.numbers, **_numbers(state, choice, context)}
-    return _settle(state, known, choice.mix, limit, why, numbers, snapshot.at_s)
+    mix = approach(choice, now := _present(state), state.slow.pole)
+    held = mix is not choice.mix
+    mix = settle(mix, choice.kept, known.options, now, choice.limit)
+    choice = evolve(choice, mix=mix if _two_fit(known, mix, snapshot) else mix.single(choice.limit))
+    note = f" (not all at once: predictions were wrong of late by {math.sqrt(state.slow.missed):.0%})" if held else ""
+    why = cause(choice, limit, budget, warmth, snapshot, context, wish.goals) + note
+    numbers = {**limit.numbers, **budget.numbers, **_numbers(state, choice, context, warmth)}
+    if choice.duty < 1.0:
+        why = f"{why}, so {choice.duty:.0%} of inputs are run"
+        numbers["skipped_worth"] = wanted.skipped_worth
+    return _settle(state, known, choice.mix, limit, why, numbers, snapshot.at_s, choice.duty)
+
+
+def _present(state: State) -> Present:
+    """Return what runs now."""
+    second = None if state.alternate is None else (state.alternate, state.alternate_threads)
+    return Present(first=(state.point or "", state.threads), second=second, share=state.share, scalar=state.scalar)
 
 
 def _level(state: State, known: Known, snapshot: Snapshot, context: Context, effect: Effect) -> tuple[State, Limit]:
@@ -101,25 +119,29 @@ def _two_fit(known: Known, mix: Mix, snapshot: Snapshot) -> bool:
     return free is None or free - second.resident_bytes / MIB >= known.policy.min_memory_mib
 
 
-def _numbers(state: State, choice: Choice, context: Context) -> Mapping[str, float]:
+def _numbers(state: State, choice: Choice, context: Context, warmth: Warmth | None) -> Mapping[str, float]:
     slow, mix = state.slow, choice.mix
     option = mix.high.option
     numbers = {
         "slowdown": slow.mean,
         "slowdown_sigma": math.sqrt(slow.of(option)[1] + slow.noise(option)) * slow.mean,
+        "model_error": math.sqrt(slow.missed),
         "neighbours": slow.others,
         "inputs_per_s": state.arrivals.per_s,
         "price": mix.price,
         "expected_worth": mix.worth,
         "expected_j": mix.energy_j,
     }
+    if warmth is not None:
+        ahead_c = warmth.ahead_c(mix.energy_j)
+        numbers |= {"degree_price": choice.degree_price, "heat_ahead_c": ahead_c, "ambient_c": state.heat.ambient_c}
     if context.deadline_s is not None:
         numbers |= {"deadline_s": context.deadline_s, "in_time": min(mix.low.in_time, mix.high.in_time)}
     return numbers
 
 
 def _settle(
-    state: State, known: Known, mix: Mix, limit: Limit, why: str, numbers: Mapping[str, float], at_s: float
+    state: State, known: Known, mix: Mix, limit: Limit, why: str, numbers: Mapping[str, float], at_s: float, duty: float
 ) -> tuple[State, Decision]:
     """Turn a choice into a decision, unless the present point has to stay a little longer."""
     high, low = mix.high.option, mix.low.option
@@ -134,7 +156,7 @@ def _settle(
     ladder = known.ladder
     last = ladder.above_floor != ladder.every and high.point == ladder.above_floor[-1].name and limit.level > 0
     note = ", the last above the quality floor" if last else ""
-    scalar = low.scalar if high.scalar is None or (share < 0.5 and low.scalar is not None) else high.scalar
+    scalar = low.scalar if high.scalar is None else high.scalar  # two points with exits share one
     decision = Decision(
         at_s=at_s,
         point=high.point,
@@ -142,6 +164,7 @@ def _settle(
         share=share,
         threads=high.threads,
         alternate_threads=low.threads if two else None,
+        duty=duty,
         exit_scalar=scalar or 0.0,
         reason=f"{why}: {mixture(high, low, share)}{origin}{note}",
         numbers=numbers,
@@ -181,6 +204,7 @@ def _remember(state: State, decision: Decision, since_s: float | None, *, held: 
         state,
         point=decision.point,
         alternate=decision.alternate,
+        share=decision.share,
         threads=decision.threads,
         alternate_threads=decision.alternate_threads,
         scalar=decision.exit_scalar,
@@ -198,4 +222,4 @@ def _wait_s(state: State, known: Known, wanted: str, at_s: float) -> float:
     passed = at_s - state.since_s
     if passed < 0:  # remembered from before a restart, whose clock began anew: long ago
         return 0.0
-    return max(known.policy.switching.dwell_s - passed, 0.0)
+    return max(known.policy.switching.dwell_s / (1.0 - state.slow.pole) - passed, 0.0)

@@ -1,22 +1,19 @@
-"""``dataclasses.replace`` in a third of its time: a decision changes a dozen frozen values."""
+"""A frozen value with some of its fields changed: a decision does so a dozen times.
+
+The controller's own values are msgspec structs: made in C, in a fifth of a dataclass's time, and out of the garbage
+collector's sight, whose passes were what made one decision in a hundred slow.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import fields
-from operator import attrgetter
-from typing import Any, TypeVar
+from typing import TypeVar
 
-_T = TypeVar("_T")
-_PARTS: dict[type, tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]] = {}
+from msgspec import Struct
+from msgspec.structs import replace
+
+_S = TypeVar("_S", bound=Struct)
 
 
-def evolve(value: _T, **changes: object) -> _T:
-    """Return ``value``, a keyword-only dataclass of at least two fields, with some of them changed."""
-    kind = type(value)
-    parts = _PARTS.get(kind)
-    if parts is None:
-        names = tuple(field.name for field in fields(value))  # type: ignore[arg-type]  # a dataclass
-        parts = _PARTS[kind] = (names, attrgetter(*names))
-    names, read = parts
-    return kind(**{**dict(zip(names, read(value), strict=True)), **changes})
+def evolve(value: _S, **changes: object) -> _S:
+    """Return ``value`` with some of its fields changed."""
+    return replace(value, **changes)

@@ -19,14 +19,15 @@ allowance.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from edgehybrid.runtime.control.evolve import evolve
 
 _PRIOR_SD = 0.14  # capacity and watts, each wrong by a tenth
 _SENSOR_PRIOR_SD = 0.1  # capacity alone
 _WAVE_PCT = 2.0  # standard deviation of a gauge in the middle; none when full and when empty
-_ALIKE_PCT = 15.0  # charge over which a gauge is wrong in the same way
+_ALIKE_PCT = 8.0  # charge over which a gauge is wrong in the same way; steps of one wave cancel
 _BAND = 3.0  # standard deviations of the gauge within which the count must stay
 _ROOT_12 = math.sqrt(12.0)
 _BAD = 1.6  # one in twenty now; what is learned on the way makes it fewer than one in a hundred at the end
@@ -37,8 +38,7 @@ _RESERVE = 0.015  # of a full battery: its voltage gives in
 _STEPS = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fuel:
+class Fuel(Struct, frozen=True, kw_only=True, gc=False):
     """What is known of the battery's energy.
 
     Attributes:
@@ -68,8 +68,7 @@ class Fuel:
     at_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prospect:
+class Prospect(Struct, frozen=True, kw_only=True, gc=False):
     """What is still to be had, in counted joules.
 
     Attributes:

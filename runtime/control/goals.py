@@ -6,16 +6,15 @@ however wrong the figures of the bundle are, and not input by input with a margi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from edgehybrid.runtime.control.evolve import evolve
 
-_HORIZON = 60.0  # inputs over which a debt is paid back
+_HORIZON = 150.0  # inputs over which a debt is paid back: late answers come by chance
 _WINDUP = 30.0  # most inputs' worth of debt that is remembered: a goal out of reach is not chased for ever
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Goals:
+class Goals(Struct, frozen=True, kw_only=True, gc=False):
     """What was asked for.
 
     Attributes:
@@ -32,8 +31,7 @@ class Goals:
         return self.worth is not None or self.energy_j is not None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Debt:
+class Debt(Struct, frozen=True, kw_only=True, gc=False):
     """What is owed from inputs so far; negative where more than asked was given.
 
     Attributes:
@@ -65,9 +63,10 @@ def owe(debt: Debt, goals: Goals, worth: float, energy_j: float, span: tuple[flo
     return after
 
 
-def asked(debt: Debt, goals: Goals) -> Goals:
-    """Return the goals for the next inputs, with the debt paid back over the horizon."""
+def asked(debt: Debt, goals: Goals, pole: float) -> Goals:
+    """Return the goals for the next inputs, with the debt paid back over the horizon; ``pole`` makes it longer."""
+    part = (1.0 - pole) / _HORIZON
     return Goals(
-        worth=None if goals.worth is None else goals.worth + debt.worth / _HORIZON,
-        energy_j=None if goals.energy_j is None else max(goals.energy_j - debt.energy_j / _HORIZON, 0.0),
+        worth=None if goals.worth is None else goals.worth + debt.worth * part,
+        energy_j=None if goals.energy_j is None else max(goals.energy_j - debt.energy_j * part, 0.0),
     )

@@ -10,19 +10,19 @@ most one step taken in part.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from operator import itemgetter
+
+from msgspec import Struct
 
 from edgehybrid.runtime.control.appraise import Appraised
 from edgehybrid.runtime.control.evolve import evolve
 
 _TINY = 1e-12
-_FLAT = 0.01  # a step that brings less of the span of quality for each doubling of the energy is not worth it
+_FLAT = 0.03  # a step that brings less of the span of quality for each doubling of the energy is not worth it
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mix:
+class Mix(Struct, frozen=True, kw_only=True, gc=False):
     """A time-share of two options.
 
     Attributes:
@@ -51,7 +51,7 @@ class Mix:
 
     def single(self, limit: str) -> Mix:
         """Return one of the two: the better one for a goal of quality, the cheaper one under a limit of energy."""
-        one = self.high if limit == "quality" else self.low
+        one = self.high if limit == "quality" or self.share >= 1.0 else self.low
         return evolve(self, low=one, high=one, share=0.0)
 
 
@@ -106,6 +106,11 @@ def for_energy(hulls: Sequence[tuple[float, Hull]], most_j: float) -> Mix:
     return _climb(hulls, most_j, measure=2)
 
 
+def at_energy(hull: Hull, energy_j: float) -> Mix:
+    """Return the two neighbours on one hull that take ``energy_j`` together; its ends beyond them."""
+    return _climb([(1.0, hull)], energy_j, measure=2)
+
+
 def _climb(hulls: Sequence[tuple[float, Hull]], goal: float, measure: int) -> Mix:
     """Take steps, steepest first, until the goal in worth (1) or the limit in energy (2) is met."""
     total = sum(weight for weight, _ in hulls) or 1.0
@@ -116,7 +121,7 @@ def _climb(hulls: Sequence[tuple[float, Hull]], goal: float, measure: int) -> Mi
         base += share * (hull[0].worth if measure == 1 else hull[0].energy_j)
         for a, b in pairwise(hull):
             gain, cost = b.worth - a.worth, b.energy_j - a.energy_j
-            steps.append((gain / max(cost, _TINY), share * gain, share * cost, regime))
+            steps.append((gain / (max(_TINY, cost)), share * gain, share * cost, regime))
     steps.sort(key=itemgetter(0), reverse=True)
     present, taken, last, slack = hulls[0][1], 0, 0.0, _TINY * abs(goal)
     for step in steps:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from edgehybrid.points import OperatingPoint
 from edgehybrid.profiles import DeviceProfile, Policy
 from edgehybrid.runtime.control.ladder import Ladder
-from edgehybrid.runtime.control.options import Option, Options
+from edgehybrid.runtime.control.options import Option, Options, worth
 from edgehybrid.runtime.control.thermal import HeatPole
 
 _ROUNDING = 1e-9
@@ -46,11 +46,17 @@ class Known:
         usable = [o for o in options.every if o.point not in excluded]
         usable = [o for o in usable if reference or not o.reference] or usable
         floor, names = policy.max_drop, {point.name for point in ladder.above_floor}
-        above = [o for o in usable if floor is None or o.drop <= floor + _ROUNDING]
+        self.options = options
+        above = usable if floor is None else self._within(usable, floor)
         self._every = above or [o for o in usable if o.point in names and not o.scalar]
         self._kept: dict[tuple[int, float | None, float, int], tuple[Option, ...]] = {}
         cheapest = [o for o in options.every if o.point == ladder.cheapest.name]
         self.cheapest = min(cheapest, key=lambda o: o.energy_j)
+
+    def skipped_worth(self, late_worth: float) -> float:
+        """Return what an input is worth that is left out: what the policy says, else as a late one."""
+        said = self.policy.duty.skipped_quality
+        return late_worth if said is None else worth(self.options.points[0].quality, said)
 
     def allowed(
         self, level: int, max_drop: float | None, exit_scalar: float, cores: float | None
@@ -66,11 +72,20 @@ class Known:
         most = 1_000_000 if cores is None else max(int(cores), 1)
         key = level, max_drop, exit_scalar, most
         if key not in self._kept:
-            kept = [o for o in self._of_level(level) if o.scalar is None or o.scalar >= exit_scalar]
-            kept = _or(kept, [o for o in kept if max_drop is None or o.drop <= max_drop + _ROUNDING])
+            moved = (
+                o if (o.scalar or 0.0) >= exit_scalar else self.options.at(o, exit_scalar)
+                for o in self._of_level(level)
+            )
+            kept = list(dict.fromkeys(moved))
+            kept = kept if max_drop is None else self._within(kept, max_drop) or kept
             kept = _or(kept, [o for o in kept if o.threads <= most])
             self._kept[key] = tuple(kept or self._of_level(level))
         return self._kept[key]
+
+    def _within(self, options: Sequence[Option], floor: float) -> list[Option]:
+        """Return those that keep a floor of the drop, with their exits as far back as it asks."""
+        kept = (self.options.within(o, floor) for o in options)
+        return list(dict.fromkeys(o for o in kept if o is not None))
 
     def _of_level(self, level: int) -> list[Option]:
         if level == 0:

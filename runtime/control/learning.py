@@ -35,6 +35,9 @@ def observe(
     late_worth: float,
 ) -> State:
     """Learn from one inference. What is not in the bundle teaches nothing."""
+    if seen.skipped:
+        owed = owe(state.debt, goals, late_worth, 0.0, options.span) if goals.any else state.debt
+        return evolve(state, arrivals=arrive(state.arrivals, seen.at_s), debt=owed)
     option = _ran(state, seen, options)
     if option is None:
         return state

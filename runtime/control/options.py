@@ -16,7 +16,8 @@ from edgehybrid.points import OperatingPoint, Quality
 from edgehybrid.profiles import DeviceProfile
 
 _THREAD_POWER = 0.5
-_SCALARS = (0.0, 0.5, 1.0)
+_ENDS = (0.0, 1.0)  # of the exit scalar; all between them lie on a straight line
+_DIGITS = 3  # of a scalar
 _LEAST = 1e-9
 _Z95 = 1.645
 _LEAST_SIGMA, _MOST_SIGMA = 0.03, 0.15  # a busy workstation's 95th percentile says more of the workstation
@@ -85,19 +86,21 @@ class Options:
                 if threads != point.threads:
                     names.append(f"{point.name}/{threads}")
                 index = 0 if threads == point.threads else len(names)
-                for scalar in _SCALARS if point.depths else (None,):
+                for scalar in _ENDS if point.depths else (None,):
                     found.append(_make(len(found), rank, point, threads, index, scalar, device))
         self.names = tuple(names)
         self.every = tuple(found)
         self.points = tuple(points)
         worths, energies = [o.worth for o in found], [o.energy_j for o in found]
         self.span = (max(worths) - min(worths), max(energies) - min(energies))
-        self._by_point: dict[tuple[str, int], list[Option]] = {}
-        for option in found:
-            self._by_point.setdefault((option.point, option.threads), []).append(option)
+        self._device = device
+        self._by_point: dict[tuple[str, int], Option] = {}
+        self._between: dict[tuple[int, float], Option] = {}
+        for option in reversed(found):
+            self._by_point[option.point, option.threads] = option
             own = points[option.rank].threads
             if option.threads == min(own, max_threads or own):
-                self._by_point.setdefault((option.point, 0), []).append(option)
+                self._by_point[option.point, 0] = option
         self._latency_s = {
             (option.point, option.threads): _latencies_s(points[option.rank], option.threads) for option in found
         }
@@ -110,14 +113,37 @@ class Options:
         return by_depth[min(depth, len(by_depth)) - 1]
 
     def find(self, point: str, threads: int | None, scalar: float | None) -> Option | None:
-        """Return the option of a point nearest to an exit scalar; ``None`` for what is not in the bundle.
+        """Return the option of a point at an exit scalar; ``None`` for what is not in the bundle.
 
         Threads that are not known, or ``None``, are taken for those that the point was measured with.
         """
         mine = self._by_point.get((point, threads or 0)) or self._by_point.get((point, 0))
-        if not mine or len(mine) == 1:
-            return mine[0] if mine else None
-        return min(mine, key=lambda option: abs((option.scalar or 0.0) - (scalar or 0.0)))
+        return mine if mine is None else self.at(mine, scalar or 0.0)
+
+    def at(self, option: Option, scalar: float) -> Option:
+        """Return an option with its exits moved to ``scalar``; itself where the point has none."""
+        scalar = round(min(max(scalar, 0.0), 1.0), _DIGITS)
+        if option.scalar is None or option.scalar == scalar:
+            return option
+        key = option.index, scalar
+        if key not in self._between:
+            point = self.points[option.rank]
+            made = _make(option.index, option.rank, point, option.threads, option.threads_index, scalar, self._device)
+            self._between[key] = made
+        return self._between[key]
+
+    def within(self, option: Option, floor: float) -> Option | None:
+        """Return the option, with its exits as far back as the floor of the drop asks; ``None`` where none keeps it."""
+        if option.drop <= floor:
+            return option
+        if not option.scalar:
+            return None
+        strict = self.at(option, 0.0)
+        room, all_ = floor - strict.drop, option.drop - strict.drop
+        if room < 0 or all_ <= 0:
+            return None
+        scale = 10.0**_DIGITS
+        return self.at(option, math.floor(option.scalar * room / all_ * scale) / scale)
 
 
 def worth(quality: Quality, value: float | None = None) -> float:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 
 from edgehybrid.runtime.control.goals import Goals
-from edgehybrid.runtime.control.limits import Budget, Limit
+from edgehybrid.runtime.control.limits import Limit
 from edgehybrid.runtime.control.options import Option
+from edgehybrid.runtime.control.prices import Budget, Warmth
 from edgehybrid.runtime.control.selection import Choice
 from edgehybrid.runtime.control.values import Context
 from edgehybrid.runtime.telemetry import Snapshot
@@ -14,17 +15,27 @@ from edgehybrid.runtime.telemetry import Snapshot
 _NEAR = 1.01
 
 
-def cause(choice: Choice, limit: Limit, budget: Budget, snapshot: Snapshot, context: Context, goals: Goals) -> str:
+def cause(
+    choice: Choice,
+    limit: Limit,
+    budget: Budget,
+    warmth: Warmth | None,
+    snapshot: Snapshot,
+    context: Context,
+    goals: Goals,
+) -> str:
     """Say what made the decision what it is."""
     deadline_s, mix = context.deadline_s, choice.mix
+    if choice.limit == "heat" and warmth is not None:
+        return _warm(choice, warmth)
+    if choice.limit:
+        return _goal(choice, budget, goals)
     if deadline_s is not None and choice.hurried is not None:
         ms, share = f"{deadline_s * 1e3:.3g} ms", min(mix.low.in_time, mix.high.in_time)
         if mix.low is mix.high and share < 0.5:
             return f"no point keeps {ms} often enough, the quickest in {_under(share)} of inputs"
         late = choice.hurried
         return f"{late.option.point} would keep {ms} in {_under(late.in_time)} of inputs"
-    if choice.limit:
-        return _goal(choice, budget, goals)
     if limit.why:
         return limit.why
     seen = []
@@ -35,6 +46,13 @@ def cause(choice: Choice, limit: Limit, budget: Budget, snapshot: Snapshot, cont
     if snapshot.soc_temp_c is not None:
         seen.append(f"{snapshot.soc_temp_c:.0f} °C")
     return f"nothing limits ({', '.join(seen)})" if seen else "nothing limits"
+
+
+def _warm(choice: Choice, warmth: Warmth) -> str:
+    ahead_c = warmth.ahead_c(choice.mix.energy_j)
+    if warmth.rest_c >= warmth.dearest_c:
+        return f"{warmth.now_c:.4g} °C: also without inferences {warmth.rest_c:.4g} °C a minute ahead"
+    return f"{warmth.now_c:.4g} °C: more energy is not worth more than {ahead_c:.4g} °C a minute ahead"
 
 
 def _goal(choice: Choice, budget: Budget, goals: Goals) -> str:

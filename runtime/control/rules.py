@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import time
+
+from msgspec import Struct
 
 from edgehybrid.profiles import Policy, Rule
 from edgehybrid.runtime.control.values import Context
@@ -13,8 +14,7 @@ _HOUR_S, _MINUTE_S = 3600, 60
 _URGENT = 4.0  # importance 1 pays four times the price of a joule, 0 a quarter of it
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Effect:
+class Effect(Struct, frozen=True, kw_only=True, gc=False):
     """What the rules that hold ask for, together.
 
     Attributes:

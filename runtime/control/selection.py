@@ -4,58 +4,77 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from edgehybrid.runtime.control.appraise import Appraised, appraise, punctual
 from edgehybrid.runtime.control.evolve import evolve
 from edgehybrid.runtime.control.goals import Goals
 from edgehybrid.runtime.control.hull import Hull, Mix, for_energy, for_worth, upper_hull
 from edgehybrid.runtime.control.options import Option
+from edgehybrid.runtime.control.prices import Warmth, cool
 from edgehybrid.runtime.control.slowdown import SHARE_TAU_S, Regime, Slowdown, at_level
 
 _RARE = 0.05  # regimes with a smaller share of the time do not count
 _MOST_REGIMES = 3
+_FLATTER = 1 / 3
 _EQUAL = 1e-3  # of the span of quality: nobody has measured such a difference
-_CLEAR = 0.02  # shares nearer to one end than this are that end
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class Wanted(Struct, frozen=True, kw_only=True, gc=False):
     """What is to be served.
 
     Attributes:
         goals: Of the mean, with what is owed.
-        most_j: Energy that an input may take, by battery, heat and goal; ``None`` when nothing limits it.
+        most_j: Energy that an input may take, by battery and goal; ``None`` when nothing limits it.
+        warmth: What degrees cost; ``None`` when nobody knows the temperature.
         deadline_s: For each input; ``None`` without.
         late_share: Share of the inputs that may be late.
         late_worth: What a late answer is worth.
         span: Quality between the worst and the best option of the bundle.
+        least_duty: Share of the inputs that must be run.
+        skipped_worth: Of an input that is not.
         urgency: How much dearer (below 1) or cheaper a joule is for the inputs to come than for the mean.
     """
 
     goals: Goals
     most_j: float | None
+    warmth: Warmth | None
     deadline_s: float | None
     late_share: float
     late_worth: float
     span: float
+    least_duty: float = 1.0
+    skipped_worth: float = 0.0
     urgency: float = 1.0
 
+    @property
+    def steep(self) -> float:
+        """The span by which flat steps are cut: a battery that only has to last may be spent on flatter ones."""
+        return self.span if self.goals.any else self.span * _FLATTER
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+
+class Choice(Struct, frozen=True, kw_only=True, gc=False):
     """What was chosen, and what for.
 
     Attributes:
         mix: One or two options.
         best: The best option without any limit of energy.
-        limit: ``"quality"``, ``"energy"`` or nothing: which goal made it less than the best.
+        kept: Every option that is in time.
+        hull: Those of them that no mix of others beats.
+        limit: ``"quality"``, ``"energy"``, ``"heat"`` or nothing: what made it less than the best.
+        degree_price: Worth of a degree a minute ahead.
+        duty: Share of the inputs that are run.
         hurried: Whether better options were left out because they would be late.
     """
 
     mix: Mix
     best: Appraised
+    kept: Sequence[Appraised]
+    hull: Hull
     limit: str = ""
+    degree_price: float = 0.0
+    duty: float = 1.0
     hurried: Appraised | None = None
 
 
@@ -63,26 +82,60 @@ def choose(options: Sequence[Option], slow: Slowdown, cores: int, wanted: Wanted
     """Choose among ``options`` with the slowdown as it is known.
 
     Without goals the best option; with a limit of energy the best mix within it; with a goal of quality the mix of
-    least energy that reaches it, within the limit.
+    least energy that reaches it, within the limit. Then degrees are paid for.
     """
     rows = _appraise(options, slow, cores, wanted, scale)
     kept = punctual(rows, wanted.late_share)
-    hull = upper_hull(kept, wanted.span)
+    hull = upper_hull(kept, wanted.steep)
     best = _first_of_equals(kept, hull[-1], wanted)
     hurried = _hurried(rows, kept, best)
-    alone = Mix(low=best, high=best, share=0.0, price=0.0)
+    mix, limit = _within_goals(options, slow, cores, wanted, scale, hull, best)
+    price = 0.0
+    mix, duty = _part_time(hull, mix, wanted) if limit == "energy" else (mix, 1.0)
+    if wanted.warmth is not None:
+        cooled = cool(hull, mix, wanted.warmth)
+        mix, limit = cooled, "heat" if cooled is not mix else limit
+        price = wanted.warmth.price(hull, mix.energy_j)
+    limit = limit if mix.worth < best.worth else ""
+    return Choice(mix=mix, best=best, kept=kept, hull=hull, limit=limit, degree_price=price, duty=duty, hurried=hurried)
+
+
+def _part_time(hull: Hull, mix: Mix, wanted: Wanted) -> tuple[Mix, float]:
+    """Leave inputs out where even the cheapest option takes too much: the best option for a joule, and its share.
+
+    To leave one out is an option without energy, so the best mix with it lies on the hull's tangent through it.
+    """
+    most_j, skipped = wanted.most_j, wanted.skipped_worth
+    if wanted.least_duty >= 1.0 or most_j is None or hull[0].energy_j <= most_j:
+        return mix, 1.0
+    one = max(hull, key=lambda a: (a.worth - skipped) / a.energy_j)
+    if one.worth <= skipped or most_j < wanted.least_duty * one.energy_j:
+        one = hull[0]
+    alone = evolve(mix, low=one, high=one, share=0.0)
+    return alone, max(most_j / one.energy_j, wanted.least_duty)
+
+
+def _within_goals(
+    options: Sequence[Option],
+    slow: Slowdown,
+    cores: int,
+    wanted: Wanted,
+    scale: float,
+    hull: Hull,
+    best: Appraised,
+) -> tuple[Mix, str]:
+    """Return what serves the goals of the sums, and which of them binds: one price of a joule for all regimes."""
+    mix, limit = Mix(low=best, high=best, share=0.0, price=0.0), ""
     if wanted.goals.worth is None and (wanted.most_j is None or best.energy_j <= wanted.most_j):
-        return Choice(mix=alone, best=best, hurried=hurried)
+        return mix, limit
     hulls = [(1.0, hull), *_elsewhere(options, slow, cores, wanted, scale)]
-    mix, limit = alone, ""
     if wanted.goals.worth is not None:
         mix, limit = for_worth(hulls, wanted.goals.worth), "quality"
     if wanted.most_j is not None and (limit == "" or mix.energy_j > wanted.most_j):
         within = for_energy(hulls, wanted.most_j)
         if limit == "" or within.energy_j < mix.energy_j:
             mix, limit = within, "energy"
-    mix = _urgent(hull, mix, wanted.urgency)
-    return Choice(mix=_clear(mix), best=best, limit=limit if mix.worth < best.worth else "", hurried=hurried)
+    return _urgent(hull, mix, wanted.urgency), limit
 
 
 def _appraise(options: Sequence[Option], slow: Slowdown, cores: int, wanted: Wanted, scale: float) -> list[Appraised]:
@@ -107,7 +160,7 @@ def _elsewhere(
             continue
         there = _there(slow, int(key), slow.regimes[key])
         rows = _appraise(options, there, cores, wanted, scale)
-        hull = upper_hull(punctual(rows, wanted.late_share), wanted.span)
+        hull = upper_hull(punctual(rows, wanted.late_share), wanted.steep)
         found.append((seen_s / max(here_s, _RARE * total), hull))
     return found
 
@@ -141,11 +194,3 @@ def _hurried(rows: Sequence[Appraised], kept: Sequence[Appraised], best: Apprais
         if one.option.worth > most:
             late, most = one, one.option.worth
     return late if all(one is not late for one in kept) else None
-
-
-def _clear(mix: Mix) -> Mix:
-    if mix.share < _CLEAR:
-        return evolve(mix, high=mix.low, share=0.0)
-    if mix.share > 1.0 - _CLEAR:
-        return evolve(mix, low=mix.high, share=0.0)
-    return mix

@@ -16,9 +16,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 import numpy as np
+from msgspec import Struct, field
 
 from edgehybrid.runtime.control.evolve import evolve
 from edgehybrid.runtime.control.options import Option
@@ -33,14 +33,14 @@ _BEYOND = 9.0  # innovations beyond three sigmas are another world, not noise
 _NEW_REGIME = 0.06  # variance of what a new neighbour does: e^±0.25
 _LEAST_SPREAD = 4e-4
 _VISITS = 6.0
+_ERROR_WEIGHT = 0.1
 SHARE_TAU_S = 600.0
 """Over which the share of the time in each regime fades."""
 
 _LOG_RANGE = 7.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Regime:
+class Regime(Struct, frozen=True, kw_only=True, gc=False):
     """What is remembered of a number of busy neighbours.
 
     Attributes:
@@ -56,8 +56,7 @@ class Regime:
     seen_s: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Slowdown:
+class Slowdown(Struct, frozen=True, kw_only=True, gc=False):
     """The filter's state.
 
     Attributes:
@@ -71,6 +70,7 @@ class Slowdown:
         inferences: In this visit of the regime.
         stayed_s: How long it has lasted.
         at_s: Of the last inference, monotonic clock.
+        missed: Mean square of the last prediction errors of the logarithm, beyond the variance that was expected.
     """
 
     names: tuple[str, ...] = ()
@@ -83,6 +83,17 @@ class Slowdown:
     inferences: int = 0
     stayed_s: float = 0.0
     at_s: float | None = None
+    missed: float = 0.0
+
+    @property
+    def pole(self) -> float:
+        """How far changes are held back, 0 to 1, because predictions were wrong of late.
+
+        CALOREE's rule (Mishra et al., ASPLOS 2018): ``pole = max(0, 1 - 2 / delta)`` with ``delta = 1 + 3 sigma`` of
+        the model; JouleGuard (Hoffmann, SOSP 2015) has the same with the ratio of observed to predicted. Nothing is
+        held back while predictions are right within a third, or were known to be as doubtful as they turned out.
+        """
+        return max(0.0, 1.0 - 2.0 / (1.0 + 3.0 * math.sqrt(self.missed)))
 
     @property
     def log(self) -> float:
@@ -184,6 +195,7 @@ def learn(slow: Slowdown, option: Option, nominal_s: float, latency_s: float, at
         noises={**slow.noises, option.point: min(max(seen, _MIN_NOISE), _MAX_NOISE)},
         inferences=slow.inferences + 1,
         at_s=at_s if slow.at_s is None else max(at_s, slow.at_s),
+        missed=slow.missed + _ERROR_WEIGHT * (min(max(square - total + opened, 0.0), _LOG_RANGE) - slow.missed),
     )
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import msgspec
+from msgspec import Struct, field
 
 from edgehybrid.errors import RequestError
 from edgehybrid.runtime.control.arrivals import Arrivals
@@ -15,8 +14,7 @@ from edgehybrid.runtime.control.slowdown import Slowdown
 from edgehybrid.runtime.control.thermal import Heat
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class State:
+class State(Struct, frozen=True, kw_only=True, gc=False):
     """What the controller remembers between two decisions.
 
     Attributes:
@@ -30,6 +28,7 @@ class State:
         at_s: When that was, monotonic clock.
         point: Point of the last decision.
         alternate: Second point of its time-share.
+        share: Share of the inputs that ``point`` got.
         threads: Threads of ``point``.
         alternate_threads: Threads of ``alternate``.
         scalar: Exit scalar of the last decision.
@@ -51,6 +50,7 @@ class State:
     at_s: float | None = None
     point: str | None = None
     alternate: str | None = None
+    share: float = 1.0
     threads: int | None = None
     alternate_threads: int | None = None
     scalar: float | None = None

@@ -1,4 +1,4 @@
-"""Two poles and what surrounds them: the temperature a minute ahead, and the watts that keep it below a limit.
+"""Two poles and what surrounds them: the temperature a minute ahead, and what each watt does to it.
 
 Two time constants are needed: the quick one (3 to 12 s) makes threshold controllers swing, the slow one (60 to 450 s)
 is the budget to plan with. The poles of the board's profile are driven by the watts that it takes; ambient and gain
@@ -96,29 +96,37 @@ def predict(heat: Heat, poles: tuple[HeatPole, ...], watts: float, ahead_s: floa
     return heat.ambient_c + heat.gain * total
 
 
-def most_watts(heat: Heat, poles: tuple[HeatPole, ...], limit_c: float, ahead_s: float) -> float:
-    """Return the watts of the board at which it is ``limit_c`` after ``ahead_s``; ``predict`` solved for them."""
-    kept = sum(x * math.exp(-ahead_s / pole.tau_s) for x, pole in zip(heat.rise_c, poles, strict=True))
-    per_w = sum(pole.kelvin_per_w * -math.expm1(-ahead_s / pole.tau_s) for pole in poles)
-    return ((limit_c - heat.ambient_c) / heat.gain - kept) / per_w
+def per_watt(poles: tuple[HeatPole, ...], ahead_s: float) -> float:
+    """Return how many kelvins every watt that lasts adds after ``ahead_s``, by the profile."""
+    return sum(pole.kelvin_per_w * -math.expm1(-ahead_s / pole.tau_s) for pole in poles)
 
 
 def _seen(heat: Heat, temp_c: float, *, rise: tuple[float, ...], at_s: float, dt_s: float) -> Heat:
-    """One step of the least squares: ``T = ambient + gain · x``; after ``x`` has moved much a reading says less."""
+    """One step of the least squares: ``T = ambient + gain · x``; after ``x`` has moved much a reading says less.
+
+    Bounds of variances and of the gain keep the pair consistent: a covariance shrinks with its variances, and a gain
+    held at its bound moves the ambient as the covariance says.
+    """
     x = sum(rise)
-    va = min(heat.ambient_variance + _AMBIENT_WANDER * dt_s, _AMBIENT_VARIANCE)
-    vg = min(heat.gain_variance + _GAIN_WANDER * dt_s, _GAIN_VARIANCE)
+    va, vg = heat.ambient_variance + _AMBIENT_WANDER * dt_s, heat.gain_variance + _GAIN_WANDER * dt_s
     c = heat.covariance
+    if va > _AMBIENT_VARIANCE:
+        va, c = _AMBIENT_VARIANCE, c * math.sqrt(_AMBIENT_VARIANCE / va)
+    if vg > _GAIN_VARIANCE:
+        vg, c = _GAIN_VARIANCE, c * math.sqrt(_GAIN_VARIANCE / vg)
     pa, pg = va + c * x, c + vg * x  # covariance of each with the prediction
     total = pa + pg * x + _SENSOR_VARIANCE + (_MOVING * (x - sum(heat.rise_c))) ** 2
     error = temp_c - heat.ambient_c - heat.gain * x
     ka, kg = pa / total, pg / total
+    va, vg, c = max(va - ka * pa, 1e-6), max(vg - kg * pg, 1e-8), c - ka * pg
+    ambient_c, free = heat.ambient_c + ka * error, heat.gain + kg * error
+    gain = min(max(free, _GAIN_RANGE[0]), _GAIN_RANGE[1])
     return Heat(
         rise_c=rise,
         at_s=at_s,
-        ambient_c=heat.ambient_c + ka * error,
-        gain=min(max(heat.gain + kg * error, _GAIN_RANGE[0]), _GAIN_RANGE[1]),
-        ambient_variance=max(va - ka * pa, 1e-6),
-        gain_variance=max(vg - kg * pg, 1e-8),
-        covariance=c - ka * pg,
+        ambient_c=ambient_c + c / vg * (gain - free),
+        gain=gain,
+        ambient_variance=va,
+        gain_variance=vg,
+        covariance=c,
     )

@@ -26,7 +26,7 @@ class Context:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """What one inference cost; depth 0 when the last answer was given again."""
+    """What one inference cost; depth 0 when the last answer was given again, or when an input was left out."""
 
     at_s: float
     point: str
@@ -34,6 +34,7 @@ class Observation:
     latency_s: float
     energy_j: float | None = None
     threads: int | None = None  # None: as the last decision said
+    skipped: bool = False  # nothing ran: the duty left this input out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +48,7 @@ class Decision:
         share: Share of the inputs that ``point`` gets, 0 to 1; the rest goes to ``alternate``.
         threads: Threads of ``point``; ``None``: as it was measured.
         alternate_threads: The same for ``alternate``.
+        duty: Share of the inputs that are run at all, 0 to 1; below 1 only where the policy allows it.
         exit_scalar: 0 keeps quality, 1 saves energy; moves every exit threshold. ``None`` lets nothing leave early.
         reason: In words, with the numbers.
         numbers: The figures behind the reason.
@@ -61,6 +63,7 @@ class Decision:
     share: float = 1.0
     threads: int | None = None
     alternate_threads: int | None = None
+    duty: float = 1.0
     exit_scalar: float | None = 0.0
     numbers: Mapping[str, float] = field(default_factory=dict)
     guard: str | None = None

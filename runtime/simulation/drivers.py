@@ -50,6 +50,7 @@ class Shares:
         self._made: dict[tuple[str, float | None, int | None], Option] = {}
         self._first = self._second = self.option(points[0].name, 0.0, None)
         self._share = self._duty = 1.0
+        self.skipped_worth: float | None = None  # of what is left out; None: as an answer that is late
         self._owed_share = self._owed_duty = 0.5  # half-way, so that one half is not always the first
 
     def follow(self, decision: Decision) -> None:
@@ -61,7 +62,8 @@ class Shares:
         self._first = self.option(decision.point, scalar, count)
         self._second = self.option(decision.alternate or decision.point, scalar, other if decision.alternate else count)
         self._share = clip(decision.share, 0.0, 1.0) if decision.alternate else 1.0
-        self._duty = clip(decision.numbers.get(DUTY, 1.0), 0.0, 1.0)
+        self._duty = clip(decision.numbers.get(DUTY, decision.duty), 0.0, 1.0)
+        self.skipped_worth = decision.numbers.get("skipped_worth")
 
     def next(self) -> Option | None:
         """Return what the next input runs with; ``None`` leaves it out."""

@@ -78,7 +78,7 @@ def drive(
         assert isinstance(source, Script | Shares)
         window = server.serve(state.at_s + dt_s, state, source)
         if link:
-            link.tell(window, dt_s)
+            link.tell(window, state.at_s + dt_s, dt_s)
         state = _advance(state, world, dt_s, window.work_j, log)
         if trail:
             log.rows.append(_row(before, state, world, window, dt_s, point))
@@ -110,7 +110,7 @@ class _Link:
         self._given = chosen
         return self._names.index(decision.point)
 
-    def tell(self, window: Window, dt_s: float) -> None:
+    def tell(self, window: Window, at_s: float, dt_s: float) -> None:
         """Tell the driver what inferences cost by the engine's own account."""
         model = self._meter.model
         for answer in window.answers[-_TOLD:]:
@@ -128,6 +128,8 @@ class _Link:
                     threads=option.threads,
                 )
             )
+        for _ in range(window.skipped):
+            self._driver.observe(Observation(at_s=at_s, point="", depth=0, latency_s=0.0, skipped=True))
         if window.answers:
             wall_s = sum(answer.wall_s for answer in window.answers)
             self._meter = self._meter.add_inference(window.cpu_s, wall_s)
@@ -168,6 +170,7 @@ def _outcome(state: PlantState, log: _Log, server: Server, link: _Link | None) -
         answered=counts.answered,
         worth=worth / total if total else math.nan,
         late=counts.late / max(counts.met, 1),
+        skipped=counts.skipped / max(counts.met, 1),
         energy_wh=state.out_j / 3600.0,
         ours_j=state.ours_j,
         lost_j=0.0 if charge is None else charge.lost_j,

@@ -45,6 +45,7 @@ class Outcome:
         answered: How many were answered, in time or not.
         worth: Mean over all inputs; a late or missing answer counts ``late_quality``.
         late: Share of the inputs that came while the board was alive and were answered late or not at all.
+        skipped: Share of them that the controller left out because its policy lets it.
         energy_wh: Of the board.
         ours_j: Of the inferences, above the idle board.
         lost_j: Heat in the battery.
@@ -74,4 +75,5 @@ class Outcome:
     points: Mapping[str, float] = field(default_factory=dict)
     depth: float = 1.0
     latency_s: float = 0.0
+    skipped: float = 0.0
     trail: Trail | None = field(default=None, repr=False)

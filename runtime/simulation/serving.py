@@ -34,6 +34,7 @@ class Window:
     work_j: float = 0.0
     cpu_s: float = 0.0
     worth: float = 0.0
+    skipped: int = 0
     answers: list[Served] = field(default_factory=list)
 
 
@@ -44,6 +45,7 @@ class Counts:
     met: int = 0  # inputs that came while the board was alive
     answered: int = 0
     late: int = 0
+    skipped: int = 0  # left out on purpose
     worth: float = 0.0
     wall_s: float = 0.0
     depth: int = 0
@@ -85,6 +87,10 @@ class Server:
                 continue
             window.inputs += 1
             option = source.next() if isinstance(source, Shares) else source.of(i)
+            if option is None and isinstance(source, Shares) and source.skipped_worth is not None:
+                window.skipped += 1
+                window.worth += source.skipped_worth
+                continue
             if option is None:
                 counts.late += 1
                 window.worth += self.late_worth
@@ -99,6 +105,7 @@ class Server:
             window.cpu_s += cpu_s / clock
             self._answer(i, option, stage, wall_s, window)
         counts.met += window.inputs
+        counts.skipped += window.skipped
         counts.worth += window.worth
         return window
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from edgehybrid import Bundle, Engine
 from edgehybrid.runtime.control import State, lasting, load_state, save_state

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgehybrid.errors import RequestError
-from edgehybrid.points import OperatingPoint
+from edgehybrid.points import DepthFigures, OperatingPoint
 from edgehybrid.profiles import Policy, load_device, load_policy
 from edgehybrid.runtime import Context, Controller, Decision, Observation, Snapshot
 from edgehybrid.runtime.control import State, load_state, save_state
@@ -22,17 +22,33 @@ def maybe(strategy: st.SearchStrategy[float]) -> st.SearchStrategy[float | None]
     return st.none() | strategy
 
 
+def leaving(point: OperatingPoint, relaxed: float, loss: float) -> OperatingPoint:
+    """Give a point an exit half-way: a third of the inputs leave there, or more at the exit scalar 1 at a loss."""
+    ms, quality = point.latency_ms.p50, point.quality
+    return replace(
+        point,
+        depths=(
+            DepthFigures(share=1 / 3, relaxed_share=relaxed, latency_ms=ms / 2, cpu_ms=ms / 2),
+            DepthFigures(share=2 / 3, relaxed_share=1 - relaxed, latency_ms=ms, cpu_ms=ms),
+        ),
+        relaxed_quality=replace(quality, value=quality.value - loss),
+    )
+
+
 @st.composite
 def bundles(draw: st.DrawFn) -> tuple[OperatingPoint, ...]:
-    """The reference and one to five points; less energy is not always quicker, nor worse."""
+    """The reference and one to five points, some with exits; less energy is not always quicker, nor worse."""
     energies = draw(st.lists(st.floats(0.1, 100), min_size=1, max_size=5))
+    points = [
+        make_point(f"p{i}", energy_mj=energy, latency_ms=draw(st.floats(0.1, 100)), drop=draw(st.floats(-0.01, 0.1)))
+        for i, energy in enumerate(sorted(energies, reverse=True))
+    ]
+    exits = draw(st.lists(st.booleans(), min_size=len(points), max_size=len(points)))
     return (
         make_point("fp32", energy_mj=200, latency_ms=100),
         *(
-            make_point(
-                f"p{i}", energy_mj=energy, latency_ms=draw(st.floats(0.1, 100)), drop=draw(st.floats(-0.01, 0.1))
-            )
-            for i, energy in enumerate(sorted(energies, reverse=True))
+            leaving(point, draw(st.floats(0.34, 0.9)), draw(st.floats(0, 0.05))) if exit_ else point
+            for point, exit_ in zip(points, exits, strict=True)
         ),
     )
 

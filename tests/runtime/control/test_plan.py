@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from edgehybrid.profiles import load_device
 from edgehybrid.runtime.control.arrivals import Arrivals, arrive, pass_time
 from edgehybrid.runtime.control.fuel import Fuel, allowance_j, count, prospect
-from edgehybrid.runtime.control.thermal import Heat, feel, most_watts, poles_of, predict
+from edgehybrid.runtime.control.thermal import Heat, feel, per_watt, poles_of, predict
 
 DEVICE = load_device("raspberry-pi-4b")
 POLES = poles_of(DEVICE)
@@ -107,9 +107,21 @@ def test_ambient_and_gain_are_learned(ambient_c: float, gain: float) -> None:
     assert longer == pytest.approx(predict(heat, POLES, 4.0, 60.0), abs=1.0)
 
 
-@given(limit_c=st.floats(40, 90), ahead_s=st.floats(5, 600))
-def test_the_watts_of_a_limit_lead_to_it(limit_c: float, ahead_s: float) -> None:
-    """``most_watts`` is ``predict`` solved for the watts."""
+@given(watts=st.floats(0, 10), more=st.floats(0, 10), ahead_s=st.floats(5, 600))
+def test_every_watt_adds_as_much(watts: float, more: float, ahead_s: float) -> None:
+    """The temperature ahead is a straight line in the watts, as steep as ``per_watt`` times the gain says."""
     heat, _ = warmed(5, 22.0, 1.0)
-    watts = most_watts(heat, POLES, limit_c, ahead_s)
-    assert limit_c == pytest.approx(predict(heat, POLES, watts, ahead_s), abs=1e-6)
+    rise = predict(heat, POLES, watts + more, ahead_s) - predict(heat, POLES, watts, ahead_s)
+    assert heat.gain * per_watt(POLES, ahead_s) * more == pytest.approx(rise, abs=1e-6)
+
+
+@given(cores=st.lists(st.floats(0, 4), min_size=60, max_size=200), kelvin=st.floats(0.0, 0.5))
+def test_a_foreign_board_is_not_taken_for_a_hot_room(cores: list[float], kelvin: float) -> None:
+    """However far the profile's poles are from the truth, the pair stays consistent and explains what is read."""
+    heat, temp_c = Heat(), 0.0
+    for i, busy in enumerate(cores):
+        watts = 2.65 + 0.8 * busy
+        temp_c = 20.0 + kelvin * watts  # hardly warms up at all
+        heat = feel(heat, POLES, watts, round(temp_c * 2) / 2, 2.0 * i)
+        assert heat.covariance**2 <= heat.ambient_variance * heat.gain_variance * (1 + 1e-6)
+    assert temp_c == pytest.approx(heat.ambient_c + heat.gain * sum(heat.rise_c), abs=6.0)
