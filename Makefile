@@ -6,7 +6,7 @@ OUT := out
 KWS := samples/keyword_spotter
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-arm bench-arm format lint types layers unit schemas bench clean
+.PHONY: help demo test test-arm test-arm-few bench-arm format lint types layers unit schemas bench clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -54,6 +54,9 @@ bench: $(VENV)/.dev ## Measure the figures in benchmarks/README.md and write ben
 
 test-arm: $(VENV)/.dev ## The apps on emulated Raspberry Pis 3, 4 and 5 (minutes; needs apt, and namespaces of Linux 6.7)
 	$(BIN)/python -m pytest -m arm tests/arm
+
+test-arm-few: $(VENV)/.dev ## The part of test-arm that CI runs: one app on a Pi 5, or a line that says why not
+	$(BIN)/python -m tests.arm.few
 
 bench-arm: $(VENV)/.dev ## Instructions per inference of every point on Cortex-A72 and A76
 	$(BIN)/python -m benchmarks.arm

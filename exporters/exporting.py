@@ -21,7 +21,7 @@ from edgehybrid.exporters.measure import Cache, Ratio, cache_folder, local_pool
 from edgehybrid.exporters.model import ModelReport
 from edgehybrid.exporters.options import ExportOptions
 from edgehybrid.exporters.placement import place, require_backends
-from edgehybrid.exporters.precision import Method, Ranges, Target
+from edgehybrid.exporters.precision import APPROXIMATE, SCHEMES, Method, Ranges, Target
 from edgehybrid.exporters.prepare import Prepared, prepare
 from edgehybrid.exporters.progress import Progress, Silent
 from edgehybrid.exporters.search import (
@@ -72,7 +72,7 @@ class ExportResult:
         rules: Every rewrite with its sites, its gain on top of the others, and its near misses with their reasons.
         dropped: What is not shipped, and why.
         untouched: What a scheme left as it was, and why.
-        sensitivities: What each scheme does to each component alone; empty where the effort allows no survey.
+        sensitivities: What each scheme does to each component alone; of approximations only where the effort is quick.
     """
 
     bundle: Bundle | None
@@ -209,10 +209,9 @@ def _workshop(
 
 def _survey(prepared: Prepared, workshop: Workshop, options: ExportOptions, tools: Tools) -> tuple[Sensitivity, ...]:
     budget = options.budget
-    if budget.survey_s <= 0.0 or budget.proposals < 1:
-        return ()
     alone = replace(workshop, original=workshop.best_float)
-    return survey(prepared, alone, tools, budget, methods=tuple(workshop.ranges), seed=options.seed)
+    schemes = tuple(SCHEMES) if budget.proposals else APPROXIMATE
+    return survey(prepared, alone, tools, budget, schemes=schemes, methods=tuple(workshop.ranges), seed=options.seed)
 
 
 def _limit(reference: Quality, options: ExportOptions) -> float:

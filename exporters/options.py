@@ -130,9 +130,10 @@ class Budget:
 
     Attributes:
         timing_s: For timing all candidates, interleaved.
-        survey_s: For timing each scheme on each component alone; 0: the fixed mixtures only.
+        survey_s: For timing each scheme on each component alone.
         quality_s: For running all candidates over the evaluation data; where that is not enough, fewer samples count.
-        proposals: Most mixtures that the survey proposes.
+        proposals: Most mixtures that the survey proposes; 0: it looks at approximations only, which the fixed mixtures
+            take in where they are good.
         parts: Groups of nodes that a costly component is cut into.
         fits: Most candidates whose quality is won back by trying calibrations, balancing and bias correction.
     """
@@ -146,7 +147,7 @@ class Budget:
 
 
 BUDGETS: Mapping[Effort, Budget] = {
-    "quick": Budget(timing_s=8.0, survey_s=0.0, quality_s=15.0, proposals=0),
+    "quick": Budget(timing_s=8.0, survey_s=4.0, quality_s=15.0, proposals=0),
     "standard": Budget(timing_s=30.0, survey_s=40.0, quality_s=60.0, proposals=8, parts=3, fits=3),
     "thorough": Budget(timing_s=90.0, survey_s=150.0, quality_s=600.0, proposals=12, parts=6, fits=8),
 }

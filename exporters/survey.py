@@ -21,7 +21,14 @@ _FEW_ROUNDS = 12
 
 
 def survey(
-    prepared: Prepared, workshop: Workshop, tools: Tools, budget: Budget, *, methods: Sequence[Method], seed: int
+    prepared: Prepared,
+    workshop: Workshop,
+    tools: Tools,
+    budget: Budget,
+    *,
+    schemes: Sequence[str],
+    methods: Sequence[Method],
+    seed: int,
 ) -> tuple[Sensitivity, ...]:
     """Measure one scheme on one component at a time, the costly components first, as many as the time allows.
 
@@ -30,11 +37,12 @@ def survey(
         workshop: Makes the graphs; its original is its own float graph, which they are compared with.
         tools: Cache, executor, progress.
         budget: How long.
+        schemes: Those to look at.
         methods: Ways of calibrating to try.
         seed: Of the order of runs.
     """
     weights = {info.name: (info.macs, info.params) for info in prepared.report.components}
-    plans = alone(workshop.components, methods)
+    plans = alone(workshop.components, methods, schemes)
 
     def costly(plan: Plan) -> tuple[int, int]:
         return weights.get(workshop.whole.get(next(iter(plan.recipe)), ""), (0, 0))
@@ -43,6 +51,8 @@ def survey(
     most = max(int(budget.survey_s / (_FEW_ROUNDS * seconds_alone(prepared, tools.cache))), 4)
     if len(ordered) > most:
         tools.progress.note(f"looks at {most} of {len(ordered)} pairs of component and scheme, the costly ones first")
+    if not ordered:
+        return ()
     groups = [ordered[first : first + AT_ONCE] for first in range(0, min(most, len(ordered)), AT_ONCE)]
     tools.progress.start(len(groups), "each component alone")
     quiet = replace(tools, progress=Silent())

@@ -66,6 +66,9 @@ KIN: Mapping[str, Kin] = MappingProxyType(
 )
 """Kinship of schemes, by name."""
 
+APPROXIMATE = tuple(name for name, kin in KIN.items() if kin.least_db > 0.0)
+"""Schemes that approximate more than numbers: chosen by their likeness to float only."""
+
 
 def called(scheme: str, family: Family) -> str:
     """What ``scheme`` is called for ``family``: by the name of the one that it is like there."""

@@ -11,7 +11,7 @@ from edgehybrid.bundle import Dropped, Family, Format, Untouched
 from edgehybrid.exporters.formats import Part, PlacedFile, TfliteFile
 from edgehybrid.exporters.model import Component, Graph
 from edgehybrid.exporters.options import Effort
-from edgehybrid.exporters.precision import KIN, SCHEMES, Method, Ranges, Setting, Target, called, quantize
+from edgehybrid.exporters.precision import APPROXIMATE, SCHEMES, Method, Ranges, Setting, Target, called, quantize
 from edgehybrid.points import REFERENCE
 
 OPTIMIZED = "fp32-opt"
@@ -145,7 +145,7 @@ def _table(effort: Effort) -> list[Plan]:
     if effort == "quick":
         return table
     named = {plan.name for plan in table}
-    named |= {REFERENCE} | {name for name, kin in KIN.items() if kin.least_db > 0.0}  # chosen by likeness only
+    named |= {REFERENCE, *APPROXIMATE}
     table += [Plan(name=name, recipe=_every(name)) for name in SCHEMES if name not in named]
     if effort == "standard":
         return table

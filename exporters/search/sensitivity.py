@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from edgehybrid.exporters.measure import Ratio
 from edgehybrid.exporters.model import Component, Graph
-from edgehybrid.exporters.precision import KIN, SCHEMES, Method, called
+from edgehybrid.exporters.precision import APPROXIMATE, KIN, SCHEMES, Method, called
 from edgehybrid.exporters.search.candidates import PLANS, Plan
 from edgehybrid.exporters.search.knapsack import Choice, propose
 from edgehybrid.points import REFERENCE
@@ -43,8 +43,10 @@ class Sensitivity:
     method: Method = "minmax"
 
 
-def alone(components: Iterable[Component], methods: Sequence[Method] = ("minmax",)) -> tuple[Plan, ...]:
-    """Name the graphs to measure: each scheme on each component that has arithmetic, with each calibration.
+def alone(
+    components: Iterable[Component], methods: Sequence[Method] = ("minmax",), schemes: Sequence[str] = tuple(SCHEMES)
+) -> tuple[Plan, ...]:
+    """Name the graphs to measure: each of ``schemes`` on each component that has arithmetic, with each calibration.
 
     A scheme that is another one for the component's family is left to that.
     """
@@ -52,7 +54,8 @@ def alone(components: Iterable[Component], methods: Sequence[Method] = ("minmax"
     for component in components:
         if component.family in _NEVER:
             continue
-        for scheme, make in SCHEMES.items():
+        for scheme in schemes:
+            make = SCHEMES[scheme]
             if scheme == REFERENCE or called(scheme, component.family) != scheme:
                 continue
             for method in methods if make.needs_ranges else methods[:1]:
@@ -90,11 +93,9 @@ def proposed(measured: Sequence[Sensitivity], count: int) -> tuple[Plan, ...]:
     And the fixed mixtures with an approximation where that alone was faster than all else, and like enough to float:
     ``...+k2``. A gain of a few per cent that the survey cannot tell from nothing is in them anyway.
     """
-    if count < 1:
-        return ()
     methods = dict.fromkeys(item.method for item in measured)
     found: dict[tuple[object, ...], Plan] = {}
-    for method in methods:
+    for method in methods if count else ():
         own = [item for item in measured if item.method == method or not SCHEMES[item.scheme].needs_ranges]
         for mixture in propose(choices(own), count):
             ranged = any(SCHEMES[scheme].needs_ranges for scheme in mixture.recipe.values())
@@ -106,15 +107,14 @@ def proposed(measured: Sequence[Sensitivity], count: int) -> tuple[Plan, ...]:
 def _approximated(measured: Sequence[Sensitivity]) -> list[Plan]:
     table = choices(measured)
     found = []
-    for scheme, kin in KIN.items():
-        if kin.least_db <= 0.0:
-            continue
+    for scheme in APPROXIMATE:
+        kin = KIN[scheme]
         taken, left = dict[str, str](), float(10.0 ** (-kin.least_db / 10.0))
         for choice in sorted((c for c in table if c.scheme == scheme), key=lambda c: (c.cost, c.component)):
             others = [c.cost for c in table if c.component == choice.component and c.scheme != scheme]
             if choice.cost < min(others, default=0.0) and choice.loss <= left:
                 taken[choice.component], left = scheme, left - choice.loss
-        exact = {kin.like} | {name for name, other in KIN.items() if other.like == kin.like and other.least_db <= 0.0}
+        exact = {kin.like} | {n for n, other in KIN.items() if other.like == kin.like and n not in APPROXIMATE}
         suffix = scheme.removeprefix(kin.like).lstrip("-")
         bases = [p for p in PLANS if p.recipe.get("convolution") in _STATIC and p.recipe.get(kin.family) in exact]
         if not taken:

@@ -93,6 +93,13 @@ class Emulated:
     def count(self, script: Path, *words: str, cpu: str, board: Path, python: Path) -> list[tuple[int, int]]:
         """Run a Python script outside of the root, with every guest instruction counted.
 
+        Args:
+            script: The script.
+            words: What it is told.
+            cpu: As QEMU names it.
+            board: Where its ``sys`` and ``proc`` lie.
+            python: Folder of packages.
+
         Returns:
             For every ``os.getsid(MARK + k)``: ``k``, and how many instructions the guest had run by then.
 
@@ -104,22 +111,13 @@ class Emulated:
         marks.unlink(missing_ok=True)
         environ = {
             "PATH": os.environ["PATH"], "LD_LIBRARY_PATH": str(self._tools / "usr/lib/x86_64-linux-gnu"),
-            "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(python),
+            "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1", "OPENBLAS_NUM_THREADS": "1",
+            "PYTHONPATH": str(python),
         }  # fmt: skip
         qemu = [str(self._tools / "usr/bin/qemu-aarch64"), "-cpu", cpu, "-plugin", f"{counter},out={marks}"]
-        command = [
-            *qemu,
-            "-E",
-            "LD_LIBRARY_PATH=",
-            "-L",
-            str(prefix),
-            str(prefix / "usr/bin/python3.11"),
-            str(script),
-            *words,
-        ]
-        if shutil.which(
-            "setarch"
-        ):  # the same addresses each time: hashes of objects, and with them counts, follow them
+        guest = ["-E", "LD_LIBRARY_PATH=", "-L", str(prefix), str(prefix / "usr/bin/python3.11"), str(script), *words]
+        command = [*qemu, *guest]
+        if shutil.which("setarch"):  # the same addresses each time: hashes of objects, and with them counts, follow
             command = ["setarch", "-R", *command]
         done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
         if done.returncode:
@@ -163,14 +161,16 @@ def _without_homes(folder: str, names: list[str]) -> set[str]:
 def install(emulated: Emulated, board: Path, kit: Path, cpu: str) -> Path:
     """Install all apps by their README into an empty home folder; returns it.
 
-    The second and the third app use what the first one fetched.
+    The second and the third app use what the first one fetched. With ``ARM_WHEELS`` pip asks no index: the wheels of
+    all dependencies lie in ``kit/wheels``.
     """
+    offline = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "/mnt/kit/wheels"} if "ARM_WHEELS" in os.environ else {}
     home = emulated.root / "home/pi"
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir()
 
     def run(*words: str) -> None:
-        emulated.run(words, cpu=cpu, board=board, kit=kit)
+        emulated.run(words, cpu=cpu, board=board, kit=kit, environ=offline)
 
     archives = sorted(kit.glob("*.tar.gz"))
     for archive in archives:

@@ -27,7 +27,7 @@ python3 -c 'import ctypes; ctypes.CDLL(None).reboot(0x4321FEDC)'
 """
 
 
-def run_machine(place: Path, words: Sequence[str], *, cpu: str, files: Sequence[Path]) -> str:
+def run_machine(place: Path, words: Sequence[str], *, cpu: str, files: Sequence[Path], counted: bool = False) -> str:
     """Boot, run ``words`` as the only thing, and return what the console showed.
 
     Args:
@@ -35,6 +35,7 @@ def run_machine(place: Path, words: Sequence[str], *, cpu: str, files: Sequence[
         words: The command.
         cpu: As QEMU names it.
         files: Copied to ``/mnt``.
+        counted: Whether its clock counts its instructions, one a nanosecond.
 
     Raises:
         CannotHaveError: A program or the kernel cannot be had.
@@ -56,8 +57,9 @@ def run_machine(place: Path, words: Sequence[str], *, cpu: str, files: Sequence[
     with initrd.open("wb") as out:
         for part, find in ((place / "root", f"find . {skip}"), (work, "find .")):
             subprocess.run(["sh", "-c", f"{find} | cpio -o -H newc --quiet"], cwd=part, stdout=out, check=True)
+    clock = ["-smp", "1", "-icount", "shift=0,sleep=off"] if counted else ["-smp", "2"]
     done = subprocess.run(
-        ["qemu-system-aarch64", "-M", "virt", "-cpu", cpu, "-smp", "2", "-m", str(MEMORY_MB), "-nographic",
+        ["qemu-system-aarch64", "-M", "virt", "-cpu", cpu, *clock, "-m", str(MEMORY_MB), "-nographic",
          "-no-reboot", "-nic", "none", "-kernel", str(kernel), "-initrd", str(initrd),
          "-append", "console=ttyAMA0 quiet panic=-1 rootfstype=ramfs rdinit=/init"],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=LIMIT_S,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -14,8 +15,10 @@ import numpy as np
 import pytest
 
 from benchmarks.arm.table import footprint
+from edgehybrid.bundle import Bundle
 from tests.arm.bundles import APPS, BOARDS
 from tests.arm.conftest import PLACE, Pi
+from tests.arm.integers import pieces, save
 
 pytestmark = pytest.mark.arm
 DEPENDENCIES = {"numpy", "onnxruntime", "psutil", "click", "rich", "msgspec"}
@@ -69,7 +72,10 @@ def test_outputs_are_those_of_x86(
     name: str,
     board: str,
 ) -> None:
-    """Every point gives on Arm what it gives on x86: float within 1e-5 of the range, int8 as the goldens allow."""
+    """Every point gives on Arm what it gives on x86: float within 1e-5 of the range, int8 within 1 %.
+
+    Where a last bit of a float tips a rounding to int8, what follows makes it more; the next test looks at each kernel.
+    """
     pi = make_pi(board)
     pi.run(
         f"{name}/venv/bin/python", "/mnt/kit/outputs.py", f"/home/pi/{name}/{name}.bundle", f"/mnt/kit/{name}.npz",
@@ -84,7 +90,34 @@ def test_outputs_are_those_of_x86(
         apart = float(np.abs(there[point] - want).max())
         span = max(float(np.ptp(here["fp32"])), 1.0)
         assert apart <= 1e-5 * span or point not in ("fp32", "max"), f"{point}: {apart:g}"
-        assert apart <= 0.02 * span, f"{point}: {apart:g}"
+        assert apart <= 0.01 * span, f"{point}: {apart:g}"
+
+
+@pytest.mark.parametrize("board", BOARDS)
+@pytest.mark.parametrize("name", APPS)
+def test_integers_are_those_of_x86(
+    installed: Path, make_pi: Callable[[str], Pi], tmp_path: Path, name: str, board: str
+) -> None:
+    """Each piece for equal inputs: the same integers but for a tie in 100,000, floats within 1e-6 of their range."""
+    found = pieces(Bundle.open(PLACE / "bundles" / f"{name}.bundle"))
+    folder = installed / f"{name}-pieces"
+    shutil.rmtree(folder, ignore_errors=True)
+    save(found, folder)
+    make_pi(board).run(
+        f"{name}/venv/bin/python", "/mnt/kit/pieces.py", f"/home/pi/{folder.name}", f"/home/pi/{name}-pieces.npz"
+    )
+    subprocess.run([sys.executable, PLACE / "kits" / "pieces.py", folder, tmp_path / "here.npz"], check=True)
+
+    numbers, ties = 0, 0
+    with np.load(tmp_path / "here.npz") as here, np.load(installed / f"{name}-pieces.npz") as there:
+        for index, piece in enumerate(found):
+            mine = here[str(index)].astype(np.float64)
+            apart = np.abs(there[str(index)].astype(np.float64) - mine)
+            assert apart.max() <= (1.0 if piece.integers else 1e-6 * max(float(np.ptp(mine)), 1.0)), piece.name
+            numbers += apart.size * piece.integers
+            ties += int(np.count_nonzero(apart)) * piece.integers
+    assert numbers
+    assert ties <= 1e-5 * numbers
 
 
 @pytest.mark.parametrize("board", BOARDS)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edgehybrid.errors import ExportError
-from edgehybrid.exporters.assemble import Chosen, golden_atol, reload_check
+from edgehybrid.exporters.assemble import Chosen, golden_atol, golden_samples, reload_check
 from edgehybrid.runtime.backends import LoadRequest, OnnxBackend
 from edgehybrid.testing import make_bundle, make_point
 
@@ -20,6 +20,15 @@ def test_tolerance_follows_the_arithmetic() -> None:
     assert {"y": pytest.approx(4e-4)} == golden_atol(outputs, {"a": "fp32", "b": "w8"}, {"y": 1.0})
     assert {"y": pytest.approx(8e-2)} == golden_atol(outputs, {"a": "fp32", "b": "w8a8"}, {"y": 0.1})
     assert {"y": pytest.approx(0.5)} == golden_atol(outputs, {"a": "w8-dyn"}, {"y": 1.0})
+
+
+@pytest.mark.parametrize(
+    ("sample_bytes", "most", "samples"),
+    [(1_680, 4, 4), (1_680, 3, 2), (15_360, 4, 4), (20_000, 4, 2), (49_152, 4, 1), (10_000_000, 4, 1), (1_680, 1, 1)],
+)
+def test_large_inputs_have_few_golden_samples(sample_bytes: int, most: int, samples: int) -> None:
+    """What the self-test needs stays with the engine: a picture is tried alone, some numbers four at a time."""
+    assert samples == golden_samples(sample_bytes, most)
 
 
 def test_written_file_that_computes_something_else_stops_the_export(zoo: Any, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -145,6 +146,26 @@ def test_a_hanging_ribbon_camera_is_noticed(import_sample: Load) -> None:
     with pytest.raises(source.SourceError, match="no frame came"):
         next(items)
     assert ribbon.closed
+
+
+@pytest.mark.parametrize(
+    "why",
+    [IndexError("list index out of range"), RuntimeError("Failed to acquire camera: Device or resource busy")],
+    ids=["missing", "busy"],
+)
+def test_a_missing_or_busy_ribbon_camera_is_said(
+    import_sample: Load, monkeypatch: pytest.MonkeyPatch, why: Exception
+) -> None:
+    """What Picamera2 raises without a camera, and where another program has it, comes with what to do."""
+    picamera, source = import_sample("camera_classifier", "picamera"), import_sample("common", "source")
+
+    def refuse() -> None:
+        raise why
+
+    monkeypatch.setitem(sys.modules, "picamera2", SimpleNamespace(Picamera2=refuse))
+    with pytest.raises(source.SourceError, match="Check the ribbon cable") as caught:
+        next(picamera.PiCamera().items())
+    assert str(why) in caught.value.what
 
 
 def test_the_app_reads_images_and_leaves_others_out(

@@ -196,6 +196,22 @@ def test_a_full_disk_costs_answers_in_the_file_only(
     assert "can be written again; 3 answers are not in it" in caplog.text
 
 
+def test_a_clock_that_jumps_changes_stamps_only(
+    import_sample: Load, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A board without a clock starts in 1970 and is set once it has a network; set back, it goes on all the same."""
+    walls = iter([12.0, 1.8e9, 1.7e9])
+    answers = import_sample("common", "answers").Answers(tmp_path / "answers.jsonl", wall=lambda: next(walls))
+    for number in range(3):
+        answers.give(f"answer {number}", number=number)
+
+    lines = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
+    assert [0, 1, 2] == [line["number"] for line in lines]
+    assert [12.0, 1.8e9, 1.7e9] == [line["at"] for line in lines]
+    assert (3, 0) == (answers.given, answers.lost)
+    assert 3 == len(capsys.readouterr().out.splitlines())
+
+
 def test_the_journal_reads_priorities(import_sample: Load) -> None:
     """Under systemd a line begins with its priority, and stays one line."""
     formatter = import_sample("common", "answers")._Priorities()

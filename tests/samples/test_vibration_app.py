@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import errno
 import json
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -160,6 +162,27 @@ def test_a_sensor_that_is_gone_is_said(import_sample: Load, tmp_path: Path) -> N
     (device / "in_temp2_raw").unlink()
     with pytest.raises(source.SourceError, match="iio:device0/in_temp2 is not there"):
         read()
+
+
+@pytest.mark.parametrize(("number", "says"), [(errno.EBUSY, "a driver has it"), (errno.ENXIO, "No such device")])
+def test_a_busy_or_silent_chip_is_said(
+    import_sample: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, says: str
+) -> None:
+    """What the kernel says of a chip that a driver holds, or that pulls no wire down, comes with what to do."""
+    i2c, source = import_sample("vibration_monitor", "i2c"), import_sample("common", "source")
+    (tmp_path / "i2c").touch()
+    device = os.open(tmp_path / "i2c", os.O_RDWR)
+
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    kernel = SimpleNamespace(open=lambda *_: device, close=os.close, O_RDWR=os.O_RDWR)
+    monkeypatch.setattr(i2c, "os", kernel)
+    monkeypatch.setattr(i2c, "fcntl", SimpleNamespace(ioctl=refuse))
+    bus = i2c.I2cBus(1)
+    with pytest.raises(source.SourceError, match=f"Chip 0x48 on /dev/i2c-1 does not answer: {says}"):
+        bus.read_word(0x48, 0)
+    bus.close()
 
 
 @pytest.mark.parametrize(

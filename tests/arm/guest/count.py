@@ -1,6 +1,9 @@
 """Marks the begin and the end of inferences of every point for the counter of instructions.
 
-python count.py BUNDLE RUNS
+python count.py BUNDLE RUNS LOADS
+
+A short inference takes some tenths of a per cent more or less by where in memory its tensors happen to lie, and that
+differs between two processes. So points are loaded several times, each time elsewhere.
 """
 
 from __future__ import annotations
@@ -24,18 +27,21 @@ def mark(number: int) -> None:
 
 def main() -> None:
     """Run every point ``RUNS`` times between marks ``2 i`` and ``2 i + 1``, after two runs that do not count."""
-    bundle, runs = Bundle.open(sys.argv[1]), int(sys.argv[2])
-    plans, failed = load_all(bundle, {"onnx": make_backend("onnx")})
-    if failed:
-        raise SystemExit(f"do not load: {failed}")
-    feeds = golden_feeds(bundle, plans[0])
-    for index, plan in enumerate(plans):
-        for run in range(runs + 2):
-            if run >= 2:
-                mark(2 * index)
-            plan.run(feeds)
-            if run >= 2:
-                mark(2 * index + 1)
+    bundle, runs, loads = Bundle.open(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    between: list[bytearray] = []
+    for load in range(loads):
+        plans, failed = load_all(bundle, {"onnx": make_backend("onnx")})
+        if failed:
+            raise SystemExit(f"do not load: {failed}")
+        feeds = golden_feeds(bundle, plans[0])
+        for index, plan in enumerate(plans):
+            for run in range(runs + 2):
+                if run >= 2:
+                    mark(2 * index)
+                plan.run(feeds)
+                if run >= 2:
+                    mark(2 * index + 1)
+        between += [bytearray(520 + 16 * n) for n in range(16 * load, 16 * load + 16)]
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import pytest
 
 from edgehybrid.exporters.measure import Ratio
 from edgehybrid.exporters.model import find_components
-from edgehybrid.exporters.precision import SCHEMES, Target, called
+from edgehybrid.exporters.precision import APPROXIMATE, SCHEMES, Target, called
 from edgehybrid.exporters.search import Sensitivity, Workshop, alone, proposed, split_large, wholes
 from edgehybrid.exporters.search.candidates import Plan
 from edgehybrid.exporters.search.sensitivity import choices
@@ -71,6 +71,16 @@ def test_fixed_mixtures_take_in_a_good_approximation() -> None:
     for plan in found:
         assert {"a": "w8-dyn-k2"} == {name: s for name, s in plan.recipe.items() if name in ("a", "b", "c")}
     assert not [plan for plan in proposed([ITEM], 4) if plan.name.endswith("+k2")]
+    assert found == list(proposed(measured, 0))  # a quick export asks for no others
+
+
+def test_a_quick_survey_looks_at_approximations_only(zoo: Any) -> None:
+    """One graph for each component that has one, whatever else there is: seconds, not a minute."""
+    components = find_components(zoo.hybrid())
+    attention = [component.name for component in components if component.family == "attention"]
+
+    assert attention
+    assert [f"{name}.w8-dyn-k2" for name in attention] == [p.name for p in alone(components, schemes=APPROXIMATE)]
 
 
 def test_proposals_go_from_little_loss_to_little_time() -> None:
