@@ -50,8 +50,7 @@ class Known:
         above = usable if floor is None else self._within(usable, floor)
         self._every = above or [o for o in usable if o.point in names and not o.scalar]
         self._kept: dict[tuple[int, float | None, float, int], tuple[Option, ...]] = {}
-        cheapest = [o for o in options.every if o.point == ladder.cheapest.name]
-        self.cheapest = min(cheapest, key=lambda o: o.energy_j)
+        self.cheapest = min(usable, key=lambda o: o.energy_j)  # perhaps a better point, its exits wide open
 
     def skipped_worth(self, late_worth: float) -> float:
         """Return what an input is worth that is left out: what the policy says, else as a late one."""

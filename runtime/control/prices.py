@@ -75,8 +75,8 @@ def cool(hull: Hull, mix: Mix, warmth: Warmth) -> Mix:
 
     A step of the hull with the slope ``s`` pays up to the temperature where ``price_K · dT/dE = s``.
     """
-    if not warmth.kelvin_per_j > 0:
-        return mix
+    if not warmth.kelvin_per_j > 0 or warmth.ahead_c(mix.energy_j) <= warmth.free_c:
+        return mix  # the best of equals may lie beyond the hull: it gives way where degrees cost, not before
     most_j, above = hull[0].energy_j, hull[-1].energy_j
     steepest = _slope(hull, 1) if len(hull) > 1 else 1.0
     for k in range(len(hull) - 1, 0, -1):

@@ -96,7 +96,7 @@ def choose(options: Sequence[Option], slow: Slowdown, cores: int, wanted: Wanted
         cooled = cool(hull, mix, wanted.warmth)
         mix, limit = cooled, "heat" if cooled is not mix else limit
         price = wanted.warmth.price(hull, mix.energy_j)
-    limit = limit if mix.worth < best.worth else ""
+    limit = limit if mix.worth < best.worth or limit == "heat" else ""
     return Choice(mix=mix, best=best, kept=kept, hull=hull, limit=limit, degree_price=price, duty=duty, hurried=hurried)
 
 

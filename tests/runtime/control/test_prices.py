@@ -63,6 +63,17 @@ def test_valuable_joules_get_the_last_degrees() -> None:
     assert 0.0 == WARMTH.price(steep, 2.0) < WARMTH.price(steep, 3.0) <= WARMTH.price(steep, 99.0)
 
 
+@given(rows=rows, rest_c=st.floats(20, 90), dear=st.floats(0.1, 12))
+def test_degrees_that_cost_nothing_move_nothing(rows: list[Appraised], rest_c: float, dear: float) -> None:
+    """The first of equals may take more than the best of the hull, and runs on while it is cool; then it gives way."""
+    hull = upper_hull(rows)
+    one = evolve(hull[-1], energy_j=dear)
+    mix, warmth = Mix(low=one, high=one, share=0.0, price=0.0), evolve(WARMTH, rest_c=rest_c)
+    free = warmth.ahead_c(dear) <= warmth.free_c
+    assert (cool(hull, mix, warmth) is mix) or not free
+    assert cool(hull, mix, warmth).energy_j <= dear
+
+
 def early() -> tuple[OperatingPoint, ...]:
     """One point whose exits give up two points of quality for a third of the energy."""
     point = make_point("p", energy_mj=9.0, latency_ms=9.0)
