@@ -128,8 +128,8 @@ def golden_feeds(prepared: Prepared) -> dict[str, Array]:
 def golden_samples(sample_bytes: int, most: int) -> int:
     """How many golden samples there are: at most 4 or ``most``, fewer of a large input.
 
-    ONNX Runtime never gives back what its largest batch needed, and an app mostly asks for one input at a time: the
-    self-test on a device must not set how much memory the engine keeps (docs/decisions/0054).
+    An app mostly asks for one input at a time: the self-test on a device must not set how much memory the engine
+    needs (docs/decisions/0054).
     """
     return next((size for size in GOLDEN_SAMPLES if size <= most and size * sample_bytes <= GOLDEN_BYTES), 1)
 

@@ -78,7 +78,8 @@ def _folded(path: Path, weights: Path | None) -> onnx.ModelProto:
 
 def _of(variant: str, model: onnx.ModelProto, feeds: Mapping[str, NDArray[np.generic]]) -> list[Piece]:
     makers = {name: node for node in model.graph.node for name in node.output}
-    cuts = [_cut(node, makers) for node in model.graph.node]
+    given = {v.name: v.type.tensor_type.elem_type for v in model.graph.input}
+    cuts = [_cut(node, makers, given) for node in model.graph.node]
     wanted = [cut for cut in cuts if cut is not None]
     borders = sorted({name for _, starts, _, _ in wanted for name in starts} - {v.name for v in model.graph.input})
     probe = onnx.ModelProto()
@@ -100,11 +101,11 @@ def _of(variant: str, model: onnx.ModelProto, feeds: Mapping[str, NDArray[np.gen
 
 
 def _cut(
-    node: onnx.NodeProto, makers: Mapping[str, onnx.NodeProto]
+    node: onnx.NodeProto, makers: Mapping[str, onnx.NodeProto], given: Mapping[str, int]
 ) -> tuple[bool, list[str], list[str], list[onnx.NodeProto]] | None:
     """Whether it gives integers, inputs, outputs, nodes of the piece that ends in ``node``; ``None`` if it is none."""
     if node.op_type in _DYNAMIC:
-        starts = [name for name in node.input if name in makers]
+        starts = [name for name in node.input if name in makers or name in given]
         return (False, starts, [node.output[0]], [node]) if starts else None
     if node.op_type != "QuantizeLinear" or node.input[0] not in makers:
         return None
@@ -113,6 +114,11 @@ def _cut(
     while todo:
         name = todo.pop()
         maker = makers.get(name)
+        if name in given:  # of a stage that was cut at integers
+            if given[name] not in (onnx.TensorProto.INT8, onnx.TensorProto.UINT8):
+                return None
+            starts.append(name)
+            continue
         if maker is None or name in inside:
             continue
         if maker.op_type == "QuantizeLinear":
