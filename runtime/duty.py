@@ -7,6 +7,7 @@ from collections.abc import Callable
 from itertools import count
 
 from edgehybrid.runtime.control import Controller, Observation
+from edgehybrid.runtime.execution import falls_to
 
 _MANY = 1 << 14  # that are told to the controller at once; of more only the last
 
@@ -24,10 +25,7 @@ class Duty:
 
     def due(self, duty: float) -> bool:
         """Tell whether the next input is run: of any ``n`` in a row ``duty · n`` are, give or take one."""
-        if duty >= 1.0:
-            return True
-        i = next(self._count)
-        if int((i + 1) * duty + 0.5) > int(i * duty + 0.5):
+        if duty >= 1.0 or falls_to(next(self._count), duty):
             return True
         self._skipped.append(self._clock())
         return False

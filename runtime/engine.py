@@ -16,7 +16,7 @@ from edgehybrid.errors import BackendError, EdgeHybridError, RequestError
 from edgehybrid.profiles import DeviceProfile, Policy, load_policy
 from edgehybrid.runtime.accounts import Accounts
 from edgehybrid.runtime.arranging import FreeCores, arrange, spread, stream_figures
-from edgehybrid.runtime.availability import Availability, Hooks
+from edgehybrid.runtime.availability import Availability
 from edgehybrid.runtime.backends import Array, Backend
 from edgehybrid.runtime.bench import Figures
 from edgehybrid.runtime.books import Books
@@ -31,12 +31,12 @@ from edgehybrid.runtime.execution import (
     Plan,
     Request,
     Switch,
-    Trace,
     make_gate,
 )
 from edgehybrid.runtime.memory import Memory
 from edgehybrid.runtime.options import Keep, Pin, as_request, find_device, first_context, make_pin, next_context, words
 from edgehybrid.runtime.plans import Plans
+from edgehybrid.runtime.rescuing import Rescuing
 from edgehybrid.runtime.results import Result, Status
 from edgehybrid.runtime.streaming import Streaming, Streams
 from edgehybrid.runtime.telemetry import Snapshot, Telemetry
@@ -47,7 +47,7 @@ _now = time.monotonic  # of latencies; the engine's own clock may be a simulator
 _KEEP = Keep.KEEP
 
 
-class Engine(Streaming):
+class Engine(Streaming, Rescuing):
     """Runs a bundle and keeps choosing its operating point.
 
     Use it in a ``with`` block, from as many threads as you like. A run reads one reference to the active plan and holds
@@ -166,17 +166,6 @@ class Engine(Streaming):
         point = plan.point.name
         self._books.note((ended, point, depth, latency_s, seen, plan.point.threads, 0.0))
         return Result(outputs, point, depth, confidence, latency_s * 1e3)
-
-    def _rescue(self, plan: Plan, feeds: Mapping[str, Array], error: BackendError, started: float) -> Result:
-        """Answer an input that an accelerator failed on; what that took is no figure of the point that answers."""
-        failed = _now()
-        plan, trace = self._answer(plan, feeds, error)
-        ended, (outputs, depth, confidence, seen), point = _now(), trace, plan.point
-        self._books.note((ended, point.name, depth, ended - failed, seen, point.threads, 0.0))
-        return Result(outputs, point.name, depth, confidence, (ended - started) * 1e3)
-
-    def _answer(self, plan: Plan, feeds: Mapping[str, Array], error: BackendError) -> tuple[Plan, Trace]:
-        return self._availability.rescue(plan, self._activator.plan, feeds, error)
 
     def due(self) -> bool:
         """Tell whether to take and run the next input; ask once for each, before it is recorded.
@@ -426,40 +415,6 @@ class Engine(Streaming):
                 tried[decision.point] = str(error)
         reasons = " ".join(f"{name}: {why}" for name, why in tried.items())
         raise BackendError(f"No point of {self._bundle.path.name} runs here. {reasons}", "Export it for this device.")
-
-    def _load(self, part: Part) -> Plan:
-        """Load a plan; for one on an accelerator, see to it that one on the CPU stands by."""
-        plan = self._plans.load(part)
-        self._availability.prepare(
-            plan.point,
-            self._excluded,
-            self._snapshot,
-            deadline_s=self._context.deadline_s,
-            keep_mib=self._policy.min_memory_mib,
-        )
-        return plan
-
-    def _gone(self) -> Mapping[str, str]:
-        """Points that may not serve, with the reason; where none is left, those that an accelerator may bring back."""
-        gone = {**self._availability.excluded, **self._excluded}
-        return gone if len(gone) < len(self._bundle.points) else self._excluded
-
-    def _hooks(self) -> Hooks:
-        return Hooks(
-            load=lambda name: self._plans.load(Part(name), anew=True),
-            audit=self._plans.audit,
-            fall_back=self._fall_back,
-            note=self._note_event,
-            wake=self._wake.set,
-            clock=self._clock,
-        )
-
-    def _fall_back(self, plan: Plan, why: str) -> None:
-        self._plans.drop_accelerated(plan)
-        self._activator.fall_back(plan, why)
-
-    def _note_event(self, key: str, reason: str) -> None:
-        self._journal.append(Switch(at_s=self._clock(), source=key, target=key, reason=reason, ready_s=0.0))
 
     def _note_switch_of_exits(self, switch: Switch) -> None:
         self._journal.append(switch)

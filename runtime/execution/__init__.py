@@ -12,7 +12,7 @@ from edgehybrid.runtime.execution.line import Job, Line, placed
 from edgehybrid.runtime.execution.loading import audit_plan, backend_of, load_plan, load_request, self_test
 from edgehybrid.runtime.execution.losses import exit_losses
 from edgehybrid.runtime.execution.memory import WORTH_BYTES, find_trim
-from edgehybrid.runtime.execution.plan import Plan, alone
+from edgehybrid.runtime.execution.plan import Plan, alone, falls_to
 from edgehybrid.runtime.execution.times import Times
 from edgehybrid.runtime.execution.traces import Seen, Trace
 from edgehybrid.runtime.execution.watch import ExitReport, ExitWatch
@@ -48,6 +48,7 @@ __all__ = [
     "backend_of",
     "balance",
     "exit_losses",
+    "falls_to",
     "find_trim",
     "gate_distance",
     "load_plan",

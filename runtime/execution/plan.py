@@ -109,8 +109,15 @@ class Turns:
 
     def next(self) -> Plan:
         """Return the plan of the next run."""
-        i, share = next(self._count), self.share
-        return self.high if int((i + 1) * share + 0.5) > int(i * share + 0.5) else self.low
+        return self.high if falls_to(next(self._count), self.share) else self.low
+
+
+def falls_to(number: int, share: float) -> bool:
+    """Tell whether turn ``number`` is among the ``share`` of all: of any ``n`` in a row ``share · n``, within one.
+
+    Where ``share · number`` passes a half, which is an error diffusion without a state.
+    """
+    return int((number + 1) * share + 0.5) > int(number * share + 0.5)
 
 
 def alone(plan: Plan) -> tuple[Plan, ...]:
