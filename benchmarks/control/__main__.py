@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from benchmarks.control.foreign import foreign
-from benchmarks.control.missions import LASTING, LASTING_RUNS, ambient, battery, two_points
+from benchmarks.control.missions import LASTING, LASTING_RUNS, ambient, battery, second_day, two_points
 from benchmarks.control.protocol import judge
 from benchmarks.control.table import markdown, summarize
 from benchmarks.control.thermal import prediction
@@ -25,8 +25,9 @@ from edgehybrid.profiles import load_policy
 from edgehybrid.runtime.simulation import CONTROLLERS
 
 Points = Sequence[OperatingPoint]
+SENSING = ("edgehybrid", "oracle-static", "oracle-blind", "oracle")
 BY_CONTROLLER = ("settings", "two_points", "battery", "heat")
-PARTS = ("settings", "two_points", "battery", "battery_many", "heat", "foreign")
+PARTS = ("settings", "sensor", "two_points", "battery", "battery_many", "second_day", "heat", "foreign")
 
 
 def plain(part: object) -> object:
@@ -51,16 +52,18 @@ def main() -> int:
     policy = replace(load_policy(options.policy), reference=True)  # the others may choose it too
     measures: dict[str, Callable[[Points], object]] = {
         "settings": lambda points: summarize(judge(points, policy, names, lambda: None)),
+        "sensor": lambda points: summarize(judge(points, policy, SENSING, lambda: None, power_sensor=True)),
         "two_points": lambda points: two_points(points, policy, names),
         "battery": lambda points: battery(points, policy, names, lambda: None),
         "battery_many": lambda points: battery(points, policy, ("edgehybrid", "oracle"), lambda: None, LASTING_RUNS),
+        "second_day": lambda points: second_day(points, policy, LASTING_RUNS),
         "heat": lambda points: ambient(points, policy, names, lambda: None),
         "foreign": lambda points: foreign(points, policy),
     }
     started = time.perf_counter()
     for name in options.works or works():
         for part in options.parts.split(","):
-            if part == "battery_many" and name not in LASTING:
+            if part in ("sensor", "battery_many", "second_day") and name not in LASTING:
                 continue
             figures = measures[part](works()[name])
             save(options.name, policy.name, name, part, figures)

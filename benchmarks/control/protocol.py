@@ -100,11 +100,14 @@ def slowdown_of(points: Sequence[OperatingPoint]) -> float:
     return LARGEST_S * 1e3 / max(point.latency_ms.mean or point.latency_ms.p50 for point in points)
 
 
-def scenario_of(setting: Setting, points: Sequence[OperatingPoint], seed: int) -> Scenario:
+def scenario_of(
+    setting: Setting, points: Sequence[OperatingPoint], seed: int, *, power_sensor: bool = False
+) -> Scenario:
     """Return the scenario: an input a second on a Raspberry Pi 4B with a fan, so that heat plays no part."""
+    board = Board(profile="raspberry-pi-4b", case="fan", slowdown=slowdown_of(points), power_sensor=power_sensor)
     doc = Document(
         schema=1,
-        device=Board(profile="raspberry-pi-4b", case="fan", slowdown=slowdown_of(points)),
+        device=board,
         ambient=Ambient(celsius=20.0),
         load=Load(rate_hz=1.0),
         contention=Contention(model=setting.environment, mean_on_s=40.0, mean_off_s=40.0),  # type: ignore[arg-type]  # one of ENVIRONMENTS
@@ -120,12 +123,17 @@ def scenario_of(setting: Setting, points: Sequence[OperatingPoint], seed: int) -
 
 
 def judge(
-    points: Sequence[OperatingPoint], policy: Policy, names: Sequence[str], advance: Callable[[], object]
+    points: Sequence[OperatingPoint],
+    policy: Policy,
+    names: Sequence[str],
+    advance: Callable[[], object],
+    *,
+    power_sensor: bool = False,
 ) -> list[Judged]:
     """Run every setting. Those that the oracle cannot keep (one input in ten late) are left out."""
     found: list[Judged] = []
     for seed, setting in enumerate(settings(points)):
-        scenario = scenario_of(setting, points, seed)
+        scenario = scenario_of(setting, points, seed, power_sensor=power_sensor)
         study = run_study(scenario, points, policy, controllers=names, interval_s=1.0)
         outcomes = {result.name: result.outcomes[0] for result in study.results}
         if not _violates(outcomes["oracle"]) and not _misses(outcomes["oracle"], setting):
@@ -163,7 +171,7 @@ def _judge(setting: Setting, name: str, all_: dict[str, Outcome], equal: _Equal)
         o.ours_j if saving else 1.0 - o.worth
         for o in (all_["oracle"], all_["oracle-static"], all_["oracle-blind"], mine)
     )
-    known = name.startswith("oracle")
+    known = name in ("oracle", "oracle-static")
     return Judged(
         setting=setting,
         name=name,
@@ -174,7 +182,7 @@ def _judge(setting: Setting, name: str, all_: dict[str, Outcome], equal: _Equal)
         static=own / static,
         blind=own / blind,
         equal=None if known else equal.ratio("oracle", mine, saving=saving),
-        equal_blind=None if known else equal.ratio("oracle-blind", mine, saving=saving),
+        equal_blind=None if name.startswith("oracle") else equal.ratio("oracle-blind", mine, saving=saving),
         switches=mine.switches / (_HOURS * 360.0),
     )
 

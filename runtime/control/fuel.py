@@ -9,7 +9,8 @@ through the start,
 
 with ``B`` counted and ``D`` gauged joules since the start, ``s`` the prior of ``k`` around 1 and ``w`` the weight of
 a step: the inverse variance of the gauge there, for as many steps as are wrong alike. What is still to be had is
-``(start - reserve) / k - B``.
+``(start - reserve) / k - B``. Board and battery stay the same from day to day, so what one discharge taught is the
+prior of the next one: ``m / s²`` in the place of the numerator's ``1 / s²``, and a smaller ``s``.
 
 The plan looks at two futures. In the expected one the allowance is even until the end. In a bad one (``k`` larger by
 1.6 standard deviations) the most economical option must still be able to bring the board home, after a while at the
@@ -26,6 +27,7 @@ from edgehybrid.runtime.control.evolve import evolve
 
 _PRIOR_SD = 0.14  # capacity and watts, each wrong by a tenth
 _SENSOR_PRIOR_SD = 0.1  # capacity alone
+_DAYS_SD = 0.03  # from one discharge to the next: temperature, age, what else the board does
 _WAVE_PCT = 2.0  # standard deviation of a gauge in the middle; none when full and when empty
 _ALIKE_PCT = 8.0  # charge over which a gauge is wrong in the same way; steps of one wave cancel
 _BAND = 3.0  # standard deviations of the gauge within which the count must stay
@@ -34,8 +36,8 @@ _BAD = 1.6  # one in twenty now; what is learned on the way makes it fewer than 
 _LEARNING = 0.15  # of the time left: until the factor is known better
 _BASE_TAU_S = 60.0
 _LEAST_J = 1e-3
-_RESERVE = 0.015  # of a full battery: its voltage gives in
-_STEPS = 0.0
+RESERVE = 0.015
+"""Share of a full battery that the plan keeps back: its voltage gives in."""
 
 
 class Fuel(Struct, frozen=True, kw_only=True, gc=False):
@@ -53,6 +55,8 @@ class Fuel(Struct, frozen=True, kw_only=True, gc=False):
         largest_step_wh: Largest step of the gauge.
         base_w: What the board takes beside our inferences, by model or sensor, over the last minute.
         at_s: When it was updated, monotonic clock.
+        usual: ``k`` as former discharges taught it.
+        usual_sd: Its standard deviation for this one; ``None``: there were none.
     """
 
     start_wh: float | None = None
@@ -66,6 +70,8 @@ class Fuel(Struct, frozen=True, kw_only=True, gc=False):
     largest_step_wh: float = 0.0
     base_w: float | None = None
     at_s: float | None = None
+    usual: float = 1.0
+    usual_sd: float | None = None
 
 
 class Prospect(Struct, frozen=True, kw_only=True, gc=False):
@@ -89,7 +95,8 @@ class Prospect(Struct, frozen=True, kw_only=True, gc=False):
 def count(fuel: Fuel, wh: float, pct: float, watts: float, base_w: float, at_s: float) -> Fuel:
     """Take in a reading of the gauge, and what the board took since the last one."""
     if fuel.start_wh is None or fuel.at_s is None or at_s < fuel.at_s or wh > fuel.step_wh + 2 * _jump(fuel):
-        return Fuel(start_wh=wh, start_pct=pct, step_wh=wh, base_w=base_w, at_s=at_s)  # new, or charged meanwhile
+        fresh = rested(fuel)  # new, or charged meanwhile
+        return evolve(fresh, start_wh=wh, start_pct=pct, step_wh=wh, base_w=base_w, at_s=at_s)
     dt_s = at_s - fuel.at_s
     counted_j = fuel.counted_j + watts * dt_s
     share = -math.expm1(-dt_s / _BASE_TAU_S)
@@ -112,18 +119,22 @@ def count(fuel: Fuel, wh: float, pct: float, watts: float, base_w: float, at_s: 
     )
 
 
+def rested(fuel: Fuel) -> Fuel:
+    """Return what holds when the battery has been charged, or after a restart: what the discharge taught of ``k``."""
+    if fuel.start_wh is None:
+        return fuel if fuel.at_s is None else Fuel(usual=fuel.usual, usual_sd=fuel.usual_sd)
+    factor, sd = _factor(fuel, sensor=False)
+    return Fuel(usual=factor, usual_sd=min(math.hypot(sd, _DAYS_SD), _PRIOR_SD))
+
+
 def prospect(fuel: Fuel, *, sensor: bool) -> Prospect:
     """Return what is known now; ``sensor``: whether the counted energy was measured."""
     assert fuel.start_wh is not None
     full_wh = _full_wh(fuel)
-    prior = (_SENSOR_PRIOR_SD if sensor else _PRIOR_SD) ** -2
-    square, product = fuel.square, fuel.product
-    if fuel.last_square > square:  # early, the last step alone says more than all of them that are wrong alike
-        square, product = fuel.last_square, fuel.last_product
-    factor, sd = (prior + product) / (prior + square), (prior + square) ** -0.5
+    factor, sd = _factor(fuel, sensor=sensor)
     band_wh = _BAND * _gauge_sd_wh(fuel, full_wh) + fuel.largest_step_wh
     low_wh, high_wh = fuel.step_wh - band_wh, fuel.step_wh + band_wh
-    reserve_wh = max(_RESERVE * full_wh, _STEPS * fuel.largest_step_wh)
+    reserve_wh = RESERVE * full_wh
 
     def future_j(k: float) -> float:
         left_wh = min(max(fuel.start_wh - k * fuel.counted_j / 3600.0, low_wh), high_wh) if fuel.start_wh else 0.0
@@ -158,6 +169,15 @@ def allowance_j(
     even = (known.even_j - base_j) / inputs
     bold = (known.bad_j - base_j - least_j * (inputs - soon)) / soon
     return max(min(even, bold), 0.0)
+
+
+def _factor(fuel: Fuel, *, sensor: bool) -> tuple[float, float]:
+    """Return ``k`` and its standard deviation."""
+    prior = (fuel.usual_sd or (_SENSOR_PRIOR_SD if sensor else _PRIOR_SD)) ** -2
+    square, product = fuel.square, fuel.product
+    if fuel.last_square > square:  # early, the last step alone says more than all of them that are wrong alike
+        square, product = fuel.last_square, fuel.last_product
+    return (prior * fuel.usual + product) / (prior + square), (prior + square) ** -0.5
 
 
 def _full_wh(fuel: Fuel) -> float:

@@ -21,7 +21,6 @@ TREND_S = 10.0
 
 _SCALE_WEIGHT = 0.1
 _SCALE_RANGE = (0.2, 5.0)
-_NO_FUEL = fuels.Fuel()
 _LONG_S = 300.0  # between two decisions: nothing is known of the time in between
 
 
@@ -124,7 +123,7 @@ def board_watts(device: DeviceProfile, cores: float, scale: float = 1.0) -> floa
 
 def _follow_battery(state: State, now: Snapshot, device: DeviceProfile, busy: float | None, own: float) -> fuels.Fuel:
     if now.battery_wh is None or now.on_mains:
-        return _NO_FUEL
+        return fuels.rested(state.fuel)
     measured = now.battery_w if now.battery_w is not None and now.battery_w > 0 else None
     scale = state.watts_scale
     total_w = _board_w(now, device, own if busy is None else busy, scale) if measured is None else measured

@@ -3,6 +3,9 @@
 Threads beyond the measured ones are believed to make the latency fall with their square root: four beside one gave 1.5
 (mobilenet_v2) to 2.0 (resnet50) times the speed on a Raspberry Pi 4B (github.com/Tencent/ncnn benchmark/README.md);
 CPU time grows accordingly. What is learned from inferences corrects it for each number of threads.
+
+Busy cores take fewer watts each when there are more of them, says a profile; half of that is believed (in logarithms):
+a profile's first core holds what shows only at the wall, and the profile may be another board's. See decision 0038.
 """
 
 from __future__ import annotations
@@ -193,7 +196,7 @@ def _make(
     if threads != point.threads:  # nobody has measured that these threads save energy: a profile may be another board's
         measured = cores / (threads / point.threads)
         change = _core_w(device, max(cores, 1.0)) / _core_w(device, max(measured, 1.0))
-        core_w *= max(change, _DEARER / effort)
+        core_w *= max(math.sqrt(change), _DEARER / effort)
     return Option(
         index=index,
         point=point.name,

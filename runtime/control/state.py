@@ -8,7 +8,7 @@ from msgspec import Struct, field
 from edgehybrid.errors import RequestError
 from edgehybrid.runtime.control.arrivals import Arrivals
 from edgehybrid.runtime.control.evolve import evolve
-from edgehybrid.runtime.control.fuel import Fuel
+from edgehybrid.runtime.control.fuel import Fuel, rested
 from edgehybrid.runtime.control.goals import Debt
 from edgehybrid.runtime.control.slowdown import Slowdown
 from edgehybrid.runtime.control.thermal import Heat
@@ -68,6 +68,7 @@ def lasting(state: State) -> State:
         slow=evolve(state.slow, at_s=None, stayed_s=0.0, inferences=0),
         arrivals=Arrivals(hours=state.arrivals.hours),
         heat=Heat(gain=state.heat.gain),
+        fuel=rested(state.fuel),
         watts_scale=state.watts_scale,
     )
 

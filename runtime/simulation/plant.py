@@ -35,6 +35,7 @@ class PlantState:
         out_j: Energy that the board has taken so far.
         ours_j: Of that, by inferences.
         dead: Whether the battery has given up.
+        power_w: What the board took in the last step.
     """
 
     at_s: float = 0.0
@@ -46,12 +47,14 @@ class PlantState:
     out_j: float = 0.0
     ours_j: float = 0.0
     dead: bool = False
+    power_w: float = 0.0
 
 
 def start(world: World) -> PlantState:
     """Return the idle board, as warm as it is after a long time."""
     idle_w = world.device.power.idle_w
     return PlantState(
+        power_w=idle_w,
         rise_c=tuple(path.kelvin_per_w * idle_w for path in world.heat),
         charge=None if world.pack is None else full(world.pack, world.gauge_phase),
     )
@@ -146,6 +149,7 @@ def step(state: PlantState, world: World, dt_s: float, work_j: float) -> PlantSt
         out_j=state.out_j + total_w * dt_s,
         ours_j=state.ours_j + ours_w * dt_s,
         dead=dead,
+        power_w=total_w,
     )
 
 

@@ -22,6 +22,7 @@ class Board:
         believed: Device profile that the controllers are given; ``None``: the real one.
         slowdown: Latency on this board over the latency in the bundle.
         idle_w: Idle power in W, where it is not the profile's.
+        power_sensor: Whether the board tells the watts that it takes, as an averaging INA226 or the PMIC of a Pi 5.
     """
 
     profile: str
@@ -29,6 +30,7 @@ class Board:
     believed: str | None = None
     slowdown: float = 1.0
     idle_w: float | None = None
+    power_sensor: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

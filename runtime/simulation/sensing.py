@@ -35,12 +35,15 @@ def sense(state: PlantState, world: World, busy_cores: float) -> Snapshot:
         pct = charge.gauge_pct
         wh = pct / 100.0 * pack.capacity_wh
         watts = charge.watts * (1.0 + _POWER_SD * noise) if pack.power_sensor else None
+    measured = world.scenario.doc.device.power_sensor
     return Snapshot(
         at_s=state.at_s,
         battery_pct=pct,
         battery_wh=wh,
         battery_w=watts,
         on_mains=pack is None,
+        power_w=state.power_w * (1.0 + _POWER_SD * noise) if measured else None,
+        power_scope="board" if measured else None,
         soc_temp_c=round(temp_c / _QUANTUM_C) * _QUANTUM_C,
         throttled=speed_of(state) < 1.0,
         cpu_load_pct=100.0 * clip((busy_cores + others) / cpu.cores, 0.0, 1.0),

@@ -51,7 +51,7 @@ def test_distances_are_over_the_settings_that_were_kept() -> None:
         for late, energy in ((True, 0.1), (False, 1.2))
     ]
     found = {"family": summarize(judged)}
-    others = ("two_points", "battery_many", "heat", "foreign", "prediction")
+    others = ("sensor", "two_points", "battery_many", "second_day", "heat", "foreign", "prediction")
     parts: dict[str, dict[str, object]] = {name: {} for name in others}
     page = markdown({**parts, "settings": found, "battery": {"family": {"alert": _BATTERY}}})
 

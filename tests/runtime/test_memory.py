@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from edgehybrid import Bundle, Engine
 from edgehybrid.runtime.control import State, lasting, load_state, save_state
 from edgehybrid.runtime.control.arrivals import Arrivals
+from edgehybrid.runtime.control.fuel import Fuel, count, prospect
 from edgehybrid.runtime.control.slowdown import Slowdown
 from edgehybrid.runtime.memory import KEEP_EVERY_S, Memory
 from edgehybrid.testing import make_staged_bundle, staged_input
@@ -40,6 +41,24 @@ def test_what_lasts_knows_no_clock() -> None:
     assert (0.7, (2.0,) * 24, 1.2) == (after.slow.log, after.arrivals.hours, after.watts_scale)
     assert (None, None, None, None) == (after.slow.at_s, after.arrivals.at_s, after.point, after.since_s)
     assert lasting(after) == after == load_state(save_state(after))
+
+
+def test_what_a_discharge_taught_lasts() -> None:
+    """How many joules of the gauge a counted one is: known better after a discharge than before, never for sure."""
+    fuel = Fuel()
+    for minute in range(170):  # the board takes a tenth more than is counted
+        left_pct = 100 - 2 * (minute // 4)
+        fuel = count(fuel, left_pct / 10, left_pct, 2.7, 1.0, 60.0 * minute)
+    fresh, taught = prospect(fuel, sensor=False), lasting(State(fuel=fuel)).fuel
+    again = count(taught, 10.0, 100.0, 2.7, 1.0, 0.0)
+    known = prospect(again, sensor=False)
+
+    assert taught.start_wh is None
+    assert fresh.factor == taught.usual == known.factor
+    assert (
+        fresh.factor_sd < known.factor_sd < prospect(count(Fuel(), 10.0, 100.0, 2.7, 1.0, 0.0), sensor=False).factor_sd
+    )
+    assert lasting(State(fuel=taught)).fuel == taught
 
 
 def test_it_is_written_now_and_then_and_at_the_end(kept: Path) -> None:

@@ -262,6 +262,25 @@ def test_a_real_board_throttles_where_ours_does() -> None:
     assert 0.5 <= min(shares) < 1.0
 
 
+def test_a_power_sensor_tells_what_the_board_takes(
+    points: tuple[OperatingPoint, ...], scenario: Callable[..., Scenario], board: DeviceProfile
+) -> None:
+    """Where there is one, it tells the watts of the last step within some percent; elsewhere nothing does."""
+    blind, seeing = (
+        draw_world(
+            scenario(device=Board(profile=board.name, power_sensor=there), random=Random(model_error=0.0)), points
+        )
+        for there in (False, True)
+    )
+    before = step(start(seeing), seeing, 2.0, 0.0)
+    after = step(before, seeing, 2.0, 1.0)
+
+    assert sense(after, blind, 0.0).power_w is None
+    assert board.power.idle_w == pytest.approx(sense(before, seeing, 0.0).power_w, rel=0.1)
+    assert board.power.idle_w + 0.5 == pytest.approx(sense(after, seeing, 0.0).power_w, rel=0.1)
+    assert "board" == sense(after, seeing, 0.0).power_scope
+
+
 def test_a_dead_board_takes_nothing(points: tuple[OperatingPoint, ...], scenario: Callable[..., Scenario]) -> None:
     """Without its battery the board draws no power and cools to ambient."""
     world = draw_world(scenario(battery=Pack(capacity_wh=1.0, charge=0.0)), points)
