@@ -20,7 +20,7 @@ from edgehybrid.runtime.availability import Availability
 from edgehybrid.runtime.backends import Array, Backend
 from edgehybrid.runtime.bench import Figures
 from edgehybrid.runtime.books import Books
-from edgehybrid.runtime.control import Controller, Decision, Until
+from edgehybrid.runtime.control import Controller, Decision, Until, renewed
 from edgehybrid.runtime.duty import Duty
 from edgehybrid.runtime.execution import (
     Activator,
@@ -322,6 +322,8 @@ class Engine(Streaming, Rescuing):
         if self._watcher.is_alive():
             self._watcher.join()
         self._figures.close()
+        with self._lock:
+            self._books.count()  # also an engine that lived for one input has learnt
         self._memory.keep(self._controller.state, self._clock(), last=True)
         self._plans.close()
         self._activator.close()
@@ -336,7 +338,8 @@ class Engine(Streaming, Rescuing):
     def _renew(self) -> None:
         """Choose by new figures: what the controller learnt of the old ones does not hold for them."""
         with self._lock:
-            self._controller = Controller(self._figures.points, self._device, self._policy)
+            known = renewed(self._controller.state)
+            self._controller = Controller(self._figures.points, self._device, self._policy, state=known)
 
     def _require_open(self) -> None:
         if self._closed:

@@ -69,7 +69,7 @@ def markdown(parts: Mapping[str, Mapping[str, Any]]) -> str:
     words = [
         "# The controller beside others, in simulation",
         "`python -m benchmarks.control`. Work `family` is made: five points, each 1.65 times as "
-        "quick as the one before. `keyword_spotter` and `camera_classifier` are the samples' exports, with exits. "
+        "quick as the one before. `keyword_spotter` is the sample's export, with exits. "
         "Others have been tried on the board, ours has not: it starts from the bundle's figures alone.",
         _BOUND,
     ]

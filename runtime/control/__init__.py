@@ -2,7 +2,7 @@
 
 from edgehybrid.runtime.control.controller import Controller
 from edgehybrid.runtime.control.mission import Until, seconds_until
-from edgehybrid.runtime.control.state import State, lasting, load_state, save_state
+from edgehybrid.runtime.control.state import State, lasting, load_state, renewed, save_state
 from edgehybrid.runtime.control.values import Context, Decision, Observation
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Until",
     "lasting",
     "load_state",
+    "renewed",
     "save_state",
     "seconds_until",
 ]

@@ -73,6 +73,11 @@ def lasting(state: State) -> State:
     )
 
 
+def renewed(state: State) -> State:
+    """Return what of it holds for other figures of the points: what is known of the board, not of their pace."""
+    return evolve(state, slow=Slowdown(), debt=Debt(), watts_scale=1.0)
+
+
 def save_state(state: State) -> bytes:
     """Write ``state`` as JSON."""
     return msgspec.json.encode(state)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -47,11 +47,21 @@ def open_engine(args: argparse.Namespace, *, deadline_ms: float | None = None, b
         deadline_ms=deadline_ms,
         root=args.root,
         background=background,
+        memory=learnt_file(os.environ),
     )
     if args.pin is not None:
         engine.pin(args.pin)
         engine.step(wait=True)
     return engine
+
+
+def learnt_file(environ: Mapping[str, str]) -> Path | None:
+    """Return where the engine keeps what it learns of board and battery: in the folder that ``StateDirectory=`` makes.
+
+    ``None`` by hand, where nobody gave a folder: then every start learns anew.
+    """
+    folder = environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    return Path(folder) / "controller.json" if folder else None
 
 
 def summary(answers: Answers, inbox: Inbox[T], feed: Feed[T], engine: eh.Engine) -> str:

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from edgehybrid import Bundle, Engine
-from edgehybrid.runtime.control import State, lasting, load_state, save_state
+from edgehybrid.runtime.control import State, lasting, load_state, renewed, save_state
 from edgehybrid.runtime.control.arrivals import Arrivals
 from edgehybrid.runtime.control.fuel import Fuel, count, prospect
 from edgehybrid.runtime.control.slowdown import Slowdown
@@ -96,6 +96,25 @@ def test_a_place_that_cannot_be_written_harms_nothing(tmp_path: Path, caplog: py
     (tmp_path / "file").write_text("")
     Memory(tmp_path / "file" / "controller.json", 0.0).keep(LEARNT, 1.0, last=True)
     assert "cannot be written" in caplog.text
+
+
+def test_an_engine_of_one_input_has_learnt(staged: Bundle, kept: Path, tmp_path: Path) -> None:
+    """A service that wakes, answers once and ends still keeps what that run taught."""
+    with Engine(staged, root=tmp_path, device="raspberry-pi-4b", background=False, memory=kept) as engine:
+        engine.run(staged_input(sure=(0.95, 0.0)))
+    assert 0.0 != load_state(kept.read_bytes()).slow.log
+
+
+def test_new_figures_leave_what_is_known_of_the_board() -> None:
+    """The pace of points is learnt anew; heat, battery and the pattern of the day stay."""
+    after = renewed(LEARNT)
+    assert (State().slow, 1.0) == (after.slow, after.watts_scale)
+    assert (LEARNT.arrivals, LEARNT.fuel, LEARNT.heat, LEARNT.point) == (
+        after.arrivals,
+        after.fuel,
+        after.heat,
+        after.point,
+    )
 
 
 def test_an_engine_goes_on_where_the_last_one_stopped(staged: Bundle, kept: Path, tmp_path: Path) -> None:

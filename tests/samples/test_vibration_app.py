@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from edgehybrid.bundle import Bundle
+from edgehybrid.runtime.control import load_state
 
 Load = Callable[[str, str], ModuleType]
 FOLDER = Path(__file__).parents[2] / "samples" / "vibration_monitor"
@@ -40,6 +41,22 @@ def test_the_app_sees_the_end_coming(
     assert abs(7 - said[-1]["rul"]) < 14.0
     assert all(answer["trusted"] for answer in said)
     assert "SERVICE SOON" in capsys.readouterr().out
+
+
+def test_a_service_keeps_what_its_engine_learnt(
+    import_sample: Load, bundle_of: Callable[[str], Bundle], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under systemd it lies in the state folder and the next start reads it; by hand nothing is written."""
+    app, service = import_sample("vibration_monitor", "app"), import_sample("common", "service").Service({})
+    args = _args(bundle_of("vibration_monitor"), replay=FOLDER / "engine-34.csv")
+    learnt_file = import_sample("common", "app").learnt_file
+    app.run(args, service)
+    monkeypatch.setenv("STATE_DIRECTORY", f"{tmp_path}:/elsewhere")
+    app.run(args, service)
+
+    assert learnt_file({}) is None
+    assert [tmp_path / "controller.json"] == list(tmp_path.iterdir())
+    assert load_state((tmp_path / "controller.json").read_bytes()).slow.log != 0.0
 
 
 @pytest.mark.parametrize("content", [b"cycle,s2\n1,2\n", b"\xff\xfe\x00", b""])
