@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from benchmarks.control.foreign import foreign
-from benchmarks.control.missions import LASTING, LASTING_RUNS, ambient, battery, second_day, two_points
+from benchmarks.control.missions import LASTING_RUNS, ambient, battery, second_day, two_points
 from benchmarks.control.protocol import judge
 from benchmarks.control.table import markdown, summarize
 from benchmarks.control.thermal import prediction
@@ -25,6 +25,7 @@ from edgehybrid.profiles import load_policy
 from edgehybrid.runtime.simulation import CONTROLLERS
 
 Points = Sequence[OperatingPoint]
+LASTING = ("edgehybrid", "oracle-blind", "oracle")
 SENSING = ("edgehybrid", "oracle-static", "oracle-blind", "oracle")
 BY_CONTROLLER = ("settings", "two_points", "battery", "heat")
 PARTS = ("settings", "sensor", "two_points", "battery", "battery_many", "second_day", "heat", "foreign")
@@ -55,7 +56,7 @@ def main() -> int:
         "sensor": lambda points: summarize(judge(points, policy, SENSING, lambda: None, power_sensor=True)),
         "two_points": lambda points: two_points(points, policy, names),
         "battery": lambda points: battery(points, policy, names, lambda: None),
-        "battery_many": lambda points: battery(points, policy, ("edgehybrid", "oracle"), lambda: None, LASTING_RUNS),
+        "battery_many": lambda points: battery(points, policy, LASTING, lambda: None, LASTING_RUNS),
         "second_day": lambda points: second_day(points, policy, LASTING_RUNS),
         "heat": lambda points: ambient(points, policy, names, lambda: None),
         "foreign": lambda points: foreign(points, policy),
@@ -63,8 +64,6 @@ def main() -> int:
     started = time.perf_counter()
     for name in options.works or works():
         for part in options.parts.split(","):
-            if part in ("sensor", "battery_many", "second_day") and name not in LASTING:
-                continue
             figures = measures[part](works()[name])
             save(options.name, policy.name, name, part, figures)
             print(f"{name}: {part}, {time.perf_counter() - started:.0f} s", flush=True)

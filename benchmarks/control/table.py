@@ -153,7 +153,7 @@ def _battery(figures: Figures) -> list[str]:
         for name, f in figures.items()
     ]
     words = (
-        f"Three hours, gauge in steps of 2 %, model error 10 %, {draws:.0f} draws in which the oracle answers "
+        f"Three hours, gauge in steps of 2 %, model error 10 %, {draws:.0f} draws in which both oracles answer "
         "everything. lost: accuracy points below it, where it lasted; left: charge at the end; above: the oracle's "
         "taken off."
     )
