@@ -53,12 +53,13 @@ def decide(state: State, known: Known, snapshot: Snapshot, wish: Asked) -> tuple
     state, limit = _level(state, known, snapshot, context, effect)
     if guard := find_guard(snapshot, known.device, known.policy):
         return _forced(state, known, guard, snapshot)
-    budget = battery_budget(state, known.cheapest, known.policy.duty.least, snapshot, context, day_s)
+    budget = battery_budget(state, snapshot, context, day_s)
     warmth = warmth_of(state, known.device, known.poles, known.policy, snapshot)
     goals = asked(state.debt, wish.goals, state.slow.pole)
     wanted = Wanted(
         goals=goals,
         most_j=min((j for j in (budget.most_j, goals.energy_j) if j is not None), default=None),
+        doubt_j=budget.doubt_j,
         warmth=warmth,
         deadline_s=context.deadline_s,
         late_share=effect.late_share,

@@ -12,9 +12,8 @@ a step: the inverse variance of the gauge there, for as many steps as are wrong 
 ``(start - reserve) / k - B``. Board and battery stay the same from day to day, so what one discharge taught is the
 prior of the next one: ``m / s²`` in the place of the numerator's ``1 / s²``, and a smaller ``s``.
 
-The plan looks at two futures. In the expected one the allowance is even until the end. In a bad one (``k`` larger by
-1.6 standard deviations) the most economical option must still be able to bring the board home, after a while at the
-allowance.
+The allowance is even until the end, and comes with its standard deviation: what a joule is worth while nobody knows
+how many there are is told in ``doubt``.
 """
 
 from __future__ import annotations
@@ -32,11 +31,10 @@ _WAVE_PCT = 2.0  # standard deviation of a gauge in the middle; none when full a
 _ALIKE_PCT = 8.0  # charge over which a gauge is wrong in the same way; steps of one wave cancel
 _BAND = 3.0  # standard deviations of the gauge within which the count must stay
 _ROOT_12 = math.sqrt(12.0)
-_BAD = 1.6  # one in twenty now; what is learned on the way makes it fewer than one in a hundred at the end
-_LEARNING = 0.15  # of the time left: until the factor is known better
+_FAR = 1.6  # standard deviations at which the doubt is measured
 _BASE_TAU_S = 60.0
 _LEAST_J = 1e-3
-RESERVE = 0.015
+RESERVE = 0.01
 """Share of a full battery that the plan keeps back: its voltage gives in."""
 
 
@@ -81,14 +79,14 @@ class Prospect(Struct, frozen=True, kw_only=True, gc=False):
         factor: Joules of the gauge for a counted one: ``k``.
         factor_sd: Its standard deviation.
         even_j: Energy that is left as expected.
-        bad_j: Energy that is left in the bad future.
+        doubt_j: Standard deviation of ``even_j``.
         left_wh: Energy left as the gauge would show it, the reserve included.
     """
 
     factor: float
     factor_sd: float
     even_j: float
-    bad_j: float
+    doubt_j: float
     left_wh: float
 
 
@@ -145,30 +143,24 @@ def prospect(fuel: Fuel, *, sensor: bool) -> Prospect:
         factor=factor,
         factor_sd=sd,
         even_j=even_j,
-        bad_j=future_j(factor + _BAD * sd),
+        doubt_j=(even_j - future_j(factor + _FAR * sd)) / _FAR,
         left_wh=even_j * factor / 3600.0 + reserve_wh,
     )
 
 
-def allowance_j(
-    known: Prospect, *, extra_j: float, base_w: float, seconds: float, inputs: float, least_j: float
-) -> float:
+def allowance_j(known: Prospect, *, extra_j: float, base_w: float, seconds: float, inputs: float) -> float:
     """Return the energy that each input until the end may take, in counted joules above the board without us.
 
     Args:
-        known: The two futures.
+        known: What is left.
         extra_j: Energy that is going to come in, as the app says.
         base_w: Watts without us.
         seconds: Until the end.
         inputs: That are still expected.
-        least_j: Energy of an input with the most economical option.
     """
     if inputs <= 0:
         return math.inf
-    base_j, soon = base_w * seconds - extra_j, _LEARNING * inputs
-    even = (known.even_j - base_j) / inputs
-    bold = (known.bad_j - base_j - least_j * (inputs - soon)) / soon
-    return max(min(even, bold), 0.0)
+    return max((known.even_j - base_w * seconds + extra_j) / inputs, 0.0)
 
 
 def _factor(fuel: Fuel, *, sensor: bool) -> tuple[float, float]:

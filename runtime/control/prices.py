@@ -23,7 +23,6 @@ from edgehybrid.profiles import DeviceProfile, Policy
 from edgehybrid.runtime.control.fuel import allowance_j, prospect
 from edgehybrid.runtime.control.hull import Hull, Mix, at_energy
 from edgehybrid.runtime.control.learning import board_watts
-from edgehybrid.runtime.control.options import Option
 from edgehybrid.runtime.control.state import State
 from edgehybrid.runtime.control.thermal import AHEAD_S, HeatPole, per_watt, predict
 from edgehybrid.runtime.control.values import Context
@@ -34,9 +33,13 @@ _TINY = 1e-12
 
 
 class Budget(Struct, frozen=True, kw_only=True, gc=False):
-    """Energy that an input may take above the idle board, and what says so; ``None`` when nothing limits it."""
+    """Energy that an input may take above the idle board, and what says so; ``None`` when nothing limits it.
+
+    ``doubt_j`` is the standard deviation of what it may turn out to be.
+    """
 
     most_j: float | None = None
+    doubt_j: float = 0.0
     why: str = ""
     numbers: Mapping[str, float] = field(default_factory=dict)
 
@@ -94,31 +97,29 @@ def _slope(hull: Hull, k: int) -> float:
     return (high.worth - low.worth) / max(high.energy_j - low.energy_j, _TINY)
 
 
-def battery_budget(
-    state: State, cheapest: Option, least_duty: float, snapshot: Snapshot, context: Context, day_s: float | None
-) -> Budget:
-    """Return what the battery leaves for an input until the end of the mission; ``least_duty`` of them must be run."""
+def battery_budget(state: State, snapshot: Snapshot, context: Context, day_s: float | None) -> Budget:
+    """Return what the battery leaves for an input until the end of the mission."""
     fuel = state.fuel
     if snapshot.on_mains or context.until_s is None or fuel.start_wh is None or fuel.base_w is None:
         return Budget()
     left_s = max(context.until_s - snapshot.at_s, 0.0)
     inputs = state.arrivals.expected(left_s, day_s)
     known = prospect(fuel, sensor=snapshot.battery_w is not None)
-    log, variance = state.slow.of(cheapest)
-    least_j = least_duty * cheapest.energy_j * state.watts_scale * math.exp(min(log + variance / 2, 50.0))
     most_j = allowance_j(
         known,
         extra_j=(context.number("supply_w") or 0.0) * left_s,
         base_w=fuel.base_w,
         seconds=left_s,
         inputs=inputs,
-        least_j=least_j,
     )
     numbers = {"battery_wh": known.left_wh, "battery_factor": known.factor, "battery_factor_sd": known.factor_sd}
     if math.isinf(most_j):
         return Budget(numbers=numbers)
     why = f"{known.left_wh:.2f} Wh for {left_s / 3600.0:.2g} h allow {1e3 * most_j:.3g} mJ an input"
-    return Budget(most_j=most_j, why=why, numbers={**numbers, "plan_j": most_j})
+    doubt_j = known.doubt_j / max(inputs, 1.0)
+    return Budget(
+        most_j=most_j, doubt_j=doubt_j, why=why, numbers={**numbers, "plan_j": most_j, "plan_doubt_j": doubt_j}
+    )
 
 
 def warmth_of(

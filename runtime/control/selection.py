@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from edgehybrid.runtime.control.appraise import Appraised, appraise, punctual
+from edgehybrid.runtime.control.doubt import expected_price, steeper
 from edgehybrid.runtime.control.evolve import evolve
 from edgehybrid.runtime.control.goals import Goals
 from edgehybrid.runtime.control.hull import Hull, Mix, for_energy, for_worth, upper_hull
@@ -15,6 +16,7 @@ from edgehybrid.runtime.control.options import Option
 from edgehybrid.runtime.control.prices import Warmth, cool
 from edgehybrid.runtime.control.slowdown import SHARE_TAU_S, Regime, Slowdown, at_level
 
+_SURE = 3.0  # standard deviations of a budget
 _RARE = 0.05  # regimes with a smaller share of the time do not count
 _MOST_REGIMES = 3
 _FLATTER = 1 / 3
@@ -27,6 +29,7 @@ class Wanted(Struct, frozen=True, kw_only=True, gc=False):
     Attributes:
         goals: Of the mean, with what is owed.
         most_j: Energy that an input may take, by battery and goal; ``None`` when nothing limits it.
+        doubt_j: Standard deviation of what the battery turns out to allow; 0 for a goal.
         warmth: What degrees cost; ``None`` when nobody knows the temperature.
         deadline_s: For each input; ``None`` without.
         late_share: Share of the inputs that may be late.
@@ -44,6 +47,7 @@ class Wanted(Struct, frozen=True, kw_only=True, gc=False):
     late_share: float
     late_worth: float
     span: float
+    doubt_j: float = 0.0
     least_duty: float = 1.0
     skipped_worth: float = 0.0
     urgency: float = 1.0
@@ -126,12 +130,16 @@ def _within_goals(
 ) -> tuple[Mix, str]:
     """Return what serves the goals of the sums, and which of them binds: one price of a joule for all regimes."""
     mix, limit = Mix(low=best, high=best, share=0.0, price=0.0), ""
-    if wanted.goals.worth is None and (wanted.most_j is None or best.energy_j <= wanted.most_j):
+    sure_j = None if wanted.most_j is None else wanted.most_j - _SURE * wanted.doubt_j
+    if wanted.goals.worth is None and (sure_j is None or best.energy_j <= sure_j):
         return mix, limit
     hulls = [(1.0, hull), *_elsewhere(options, slow, cores, wanted, scale)]
     if wanted.goals.worth is not None:
         mix, limit = for_worth(hulls, wanted.goals.worth), "quality"
     if wanted.most_j is not None and (limit == "" or mix.energy_j > wanted.most_j):
+        if wanted.doubt_j > 0.0:
+            price = expected_price(hulls, wanted.most_j, wanted.doubt_j, wanted.skipped_worth)
+            hulls = [(weight, steeper(one, price)) for weight, one in hulls]
         within = for_energy(hulls, wanted.most_j)
         if limit == "" or within.energy_j < mix.energy_j:
             mix, limit = within, "energy"
