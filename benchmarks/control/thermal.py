@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from edgehybrid.profiles import DeviceProfile, Pole, Power, Thermal, load_device
+from edgehybrid.runtime.control.evolve import evolve
 from edgehybrid.runtime.control.learning import board_watts
 from edgehybrid.runtime.control.thermal import AHEAD_S, Heat, HeatPole, feel, poles_of, predict
 from edgehybrid.runtime.simulation.cases import heat_paths
@@ -140,7 +141,7 @@ def _driven(heat: Heat, poles: tuple[HeatPole, ...], watts: float, dt_s: float) 
         pole.kelvin_per_w * watts + (x - pole.kelvin_per_w * watts) * math.exp(-dt_s / pole.tau_s)
         for x, pole in zip(heat.rise_c, poles, strict=True)
     )
-    return replace(heat, rise_c=rise)
+    return evolve(heat, rise_c=rise)
 
 
 def _rms(values: np.ndarray) -> float:

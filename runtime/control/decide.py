@@ -25,6 +25,7 @@ from edgehybrid.runtime.telemetry import Snapshot
 from edgehybrid.units import MIB
 
 _DAY_S = 86_400.0
+_FREE = Limit(level=0)
 
 
 class Asked(Struct, frozen=True, kw_only=True, gc=False):
@@ -69,8 +70,8 @@ def decide(state: State, known: Known, snapshot: Snapshot, wish: Asked) -> tuple
         skipped_worth=known.skipped_worth(wish.late_worth),
         urgency=effect.urgency,
     )
-    options = known.allowed(limit.level, effect.max_drop, effect.exit_scalar, snapshot.cpu_cores)
-    choice = choose(options, state.slow, known.device.cpu.cores, wanted, state.watts_scale)
+    menu = known.allowed(limit.level, effect.max_drop, effect.exit_scalar, snapshot.cpu_cores)
+    choice = choose(menu, state.slow, known.device.cpu.cores, wanted, state.watts_scale)
     mix = approach(choice, now := _present(state), state.slow.pole)
     held = mix is not choice.mix
     mix = settle(mix, choice.kept, known.options, now, choice.limit)
@@ -93,7 +94,7 @@ def _present(state: State) -> Present:
 def _level(state: State, known: Known, snapshot: Snapshot, context: Context, effect: Effect) -> tuple[State, Limit]:
     """Ask the concerns that know levels; those that the device or the app says nothing about do not limit."""
     rungs, policy = len(known.ladder.above_floor), known.policy
-    battery = heat = Limit(level=0)
+    battery = heat = _FREE
     planned = context.until_s is not None and snapshot.battery_wh is not None
     if not snapshot.on_mains and snapshot.battery_pct is not None and not planned:
         battery = battery_limit(snapshot.battery_pct, state.battery_level, rungs, policy.battery)
@@ -101,13 +102,13 @@ def _level(state: State, known: Known, snapshot: Snapshot, context: Context, eff
         trend = snapshot.soc_temp_c - (snapshot.soc_temp_c if state.slow_temp_c is None else state.slow_temp_c)
         thermal = known.device.thermal
         heat = heat_limit(snapshot.soc_temp_c, trend, state.heat_level, rungs, thermal, policy.thermal)
-    steps = min(effect.steps, rungs - 1)
-    limits = (heat, battery, Limit(level=steps, why=effect.why if steps else ""))
-    strictest = max(limits, key=lambda limit: limit.level)  # the first among equals
-    numbers = {name: value for limit in limits for name, value in limit.numbers.items()}
-    if (battery.level, heat.level) != (state.battery_level, state.heat_level):
+    strictest = heat if heat.level >= battery.level else battery  # the first among equals
+    numbers, why, level = {**heat.numbers, **battery.numbers}, strictest.why, strictest.level
+    if (steps := min(effect.steps, rungs - 1)) > level:
+        why, level = effect.why, steps
+    if battery.level != state.battery_level or heat.level != state.heat_level:
         state = evolve(state, battery_level=battery.level, heat_level=heat.level)
-    return state, Limit(level=strictest.level, why=strictest.why, numbers=numbers)
+    return state, Limit(level=level, why=why, numbers=numbers)
 
 
 def _two_fit(known: Known, mix: Mix, snapshot: Snapshot) -> bool:

@@ -10,12 +10,11 @@ most one step taken in part.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from operator import itemgetter
 
 from msgspec import Struct
 
-from edgehybrid.runtime.control.appraise import Appraised
+from edgehybrid.runtime.control.appraise import Appraised, Row
 from edgehybrid.runtime.control.evolve import evolve
 
 _TINY = 1e-12
@@ -65,27 +64,36 @@ def upper_hull(appraised: Sequence[Appraised], span: float = 0.0) -> Hull:
         appraised: At least one.
         span: Quality between the worst and the best of the bundle; last steps that bring next to none of it are cut.
     """
-    rows = sorted(((a.energy_j, -a.worth, i) for i, a in enumerate(appraised)))
-    hull: Hull = []
-    for _, _, i in rows:
-        new = appraised[i]
-        if hull and new.worth <= hull[-1].worth + _TINY:
+    rows = [(one.energy_j, -one.worth, place, one.in_time) for place, one in enumerate(appraised)]
+    return [appraised[row[2]] for row in hull_of(rows, span)]
+
+
+def hull_of(rows: list[Row], span: float = 0.0) -> list[Row]:
+    """Return the rows on the upper convex hull; see ``upper_hull``."""
+    hull: list[Row] = []
+    low_j = low = top_j = top = 0.0  # of the last step but one, and of the last; qualities have their sign turned
+    for row in sorted(rows):
+        new_j, new, _, _ = row
+        if hull and -new <= _TINY - top:
             continue
         while len(hull) > 1:
-            a, b = hull[-2], hull[-1]
-            if (b.worth - a.worth) * (new.energy_j - a.energy_j) > (new.worth - a.worth) * (b.energy_j - a.energy_j):
+            if (low - top) * (new_j - low_j) > (low - new) * (top_j - low_j):
                 break
             hull.pop()
-        hull.append(new)
+            top_j, top = low_j, low
+            if len(hull) > 1:
+                low_j, low = hull[-2][0], hull[-2][1]
+        hull.append(row)
+        low_j, low, top_j, top = top_j, top, new_j, new
     return _steep(hull, span)
 
 
-def _steep(hull: Hull, span: float) -> Hull:
+def _steep(hull: list[Row], span: float) -> list[Row]:
     """Leave out the last steps when they bring next to nothing for their energy."""
     kept = len(hull)
     while kept > 1:
-        a, b = hull[kept - 2], hull[kept - 1]
-        if (b.worth - a.worth) * a.energy_j >= _FLAT * span * (b.energy_j - a.energy_j):
+        (low_j, low, _, _), (high_j, high, _, _) = hull[kept - 2], hull[kept - 1]
+        if (low - high) * low_j >= _FLAT * span * (high_j - low_j):
             break
         kept -= 1
     return hull[:kept]
@@ -113,15 +121,18 @@ def at_energy(hull: Hull, energy_j: float) -> Mix:
 
 def _climb(hulls: Sequence[tuple[float, Hull]], goal: float, measure: int) -> Mix:
     """Take steps, steepest first, until the goal in worth (1) or the limit in energy (2) is met."""
-    total = sum(weight for weight, _ in hulls) or 1.0
+    total = sum([weight for weight, _ in hulls]) or 1.0
     steps: list[tuple[float, float, float, int]] = []  # slope, worth, energy, regime
     base = 0.0
     for regime, (weight, hull) in enumerate(hulls):
         share = weight / total
-        base += share * (hull[0].worth if measure == 1 else hull[0].energy_j)
-        for a, b in pairwise(hull):
-            gain, cost = b.worth - a.worth, b.energy_j - a.energy_j
-            steps.append((gain / (max(_TINY, cost)), share * gain, share * cost, regime))
+        low, low_j = hull[0].worth, hull[0].energy_j
+        base += share * (low if measure == 1 else low_j)
+        for one in hull[1:]:
+            high, high_j = one.worth, one.energy_j
+            gain, cost = high - low, high_j - low_j
+            steps.append((gain / max(_TINY, cost), share * gain, share * cost, regime))
+            low, low_j = high, high_j
     steps.sort(key=itemgetter(0), reverse=True)
     present, taken, last, slack = hulls[0][1], 0, 0.0, _TINY * abs(goal)
     for step in steps:

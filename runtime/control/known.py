@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from edgehybrid.points import OperatingPoint
 from edgehybrid.profiles import DeviceProfile, Policy
+from edgehybrid.runtime.control.appraise import Menu
 from edgehybrid.runtime.control.ladder import Ladder
 from edgehybrid.runtime.control.options import Option, Options, worth
 from edgehybrid.runtime.control.thermal import HeatPole
@@ -49,7 +50,7 @@ class Known:
         self.options = options
         above = usable if floor is None else self._within(usable, floor)
         self._every = above or [o for o in usable if o.point in names and not o.scalar]
-        self._kept: dict[tuple[int, float | None, float, int], tuple[Option, ...]] = {}
+        self._kept: dict[tuple[int, float | None, float, int], Menu] = {}
         self.cheapest = min(usable, key=lambda o: o.energy_j)  # perhaps a better point, its exits wide open
 
     def skipped_worth(self, late_worth: float) -> float:
@@ -57,9 +58,7 @@ class Known:
         said = self.policy.duty.skipped_quality
         return late_worth if said is None else worth(self.options.points[0].quality, said)
 
-    def allowed(
-        self, level: int, max_drop: float | None, exit_scalar: float, cores: float | None
-    ) -> tuple[Option, ...]:
+    def allowed(self, level: int, max_drop: float | None, exit_scalar: float, cores: float | None) -> Menu:
         """Return the options that take no more energy than the point at ``level`` of the ladder.
 
         Args:
@@ -78,7 +77,7 @@ class Known:
             kept = list(dict.fromkeys(moved))
             kept = kept if max_drop is None else self._within(kept, max_drop) or kept
             kept = _or(kept, [o for o in kept if o.threads <= most])
-            self._kept[key] = tuple(kept or self._of_level(level))
+            self._kept[key] = Menu(kept or self._of_level(level))
         return self._kept[key]
 
     def _within(self, options: Sequence[Option], floor: float) -> list[Option]:

@@ -63,9 +63,11 @@ def heat_limit(temp_c: float, trend_c: float, last: int, rungs: int, thermal: Th
     start = thermal.throttle_c - policy.headroom_c * _SECOND_LINE
     thresholds = steps(start, thermal.throttle_c - policy.headroom_c * _BEFORE_THROTTLE, rungs)
     thresholds = (start,) if rungs == 2 else thresholds
+    numbers = {"soc_temp_c": temp_c, "soc_temp_ahead_c": ahead}
+    if not thresholds or ahead <= thresholds[0] - policy.hysteresis_c:
+        return Limit(level=0, numbers=numbers)
     asked = sum(ahead > threshold for threshold in thresholds)
     level = hold(last, asked, sum(ahead > threshold - policy.hysteresis_c for threshold in thresholds))
-    numbers = {"soc_temp_c": temp_c, "soc_temp_ahead_c": ahead}
     if level == 0:
         return Limit(level=0, numbers=numbers)
     threshold = thresholds[level - 1]

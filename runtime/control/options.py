@@ -49,7 +49,7 @@ class Option:
         noise: Variance of the logarithm of its latency from input to input, by the bundle's percentiles.
         own_index: Of the point's correction in the filter of the slowdown.
         threads_index: The same of this number of threads; 0 for the measured number.
-        depths: Share of the inputs and logarithm of the latency in s, for each depth that answers.
+        depths: Share of the inputs and logarithm of the latency in s, for each depth.
         reference: Whether it is the user's own float graph.
     """
 
@@ -214,7 +214,8 @@ def _make(
         own_index=1 + rank,
         threads_index=threads_index,
         depths=tuple(
-            (share, math.log(max(s, _FEWEST_S))) for share, s in zip(shares, latency_s, strict=True) if share > _LEAST
+            (share if share > _LEAST else 0.0, math.log(max(s, _FEWEST_S)))
+            for share, s in zip(shares, latency_s, strict=True)
         ),
         reference=point.is_reference,
     )

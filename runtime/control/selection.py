@@ -7,14 +7,13 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from edgehybrid.runtime.control.appraise import Appraised, appraise, punctual
+from edgehybrid.runtime.control.appraise import Appraised, Level, Menu, Row, Terms, appraised, punctual, weigh
 from edgehybrid.runtime.control.doubt import expected_price, steeper
 from edgehybrid.runtime.control.evolve import evolve
 from edgehybrid.runtime.control.goals import Goals
-from edgehybrid.runtime.control.hull import Hull, Mix, for_energy, for_worth, upper_hull
-from edgehybrid.runtime.control.options import Option
+from edgehybrid.runtime.control.hull import Hull, Mix, for_energy, for_worth, hull_of, upper_hull
 from edgehybrid.runtime.control.prices import Warmth, cool
-from edgehybrid.runtime.control.slowdown import SHARE_TAU_S, Regime, Slowdown, at_level
+from edgehybrid.runtime.control.slowdown import SHARE_TAU_S, Slowdown
 
 _SURE = 3.0  # standard deviations of a budget
 _RARE = 0.05  # regimes with a smaller share of the time do not count
@@ -82,25 +81,27 @@ class Choice(Struct, frozen=True, kw_only=True, gc=False):
     hurried: Appraised | None = None
 
 
-def choose(options: Sequence[Option], slow: Slowdown, cores: int, wanted: Wanted, scale: float) -> Choice:
-    """Choose among ``options`` with the slowdown as it is known.
+def choose(menu: Menu, slow: Slowdown, cores: int, wanted: Wanted, scale: float) -> Choice:
+    """Choose from ``menu`` with the slowdown as it is known.
 
     Without goals the best option; with a limit of energy the best mix within it; with a goal of quality the mix of
     least energy that reaches it, within the limit. Then degrees are paid for.
     """
-    rows = _appraise(options, slow, cores, wanted, scale)
-    kept = punctual(rows, wanted.late_share)
+    terms = Terms(cores, wanted.deadline_s, wanted.late_worth, scale)
+    every = weigh(menu, slow, terms)
+    rows = punctual(every, wanted.late_share)
+    kept = appraised(menu, rows)
     hull = upper_hull(kept, wanted.steep)
     best = _first_of_equals(kept, hull[-1], wanted)
-    hurried = _hurried(rows, kept, best)
-    mix, limit = _within_goals(options, slow, cores, wanted, scale, hull, best)
+    hurried = None if len(every) == len(rows) else _hurried(menu, every, rows, best)
+    mix, limit = _within_goals(menu, slow, terms, wanted, hull, best)
     price = 0.0
     mix, duty = _part_time(hull, mix, wanted) if limit == "energy" else (mix, 1.0)
     if wanted.warmth is not None:
         cooled = cool(hull, mix, wanted.warmth)
         mix, limit = cooled, "heat" if cooled is not mix else limit
         price = wanted.warmth.price(hull, mix.energy_j)
-    limit = limit if mix.worth < best.worth or limit == "heat" else ""
+    limit = limit if limit == "heat" or (limit and mix.worth < best.worth) else ""
     return Choice(mix=mix, best=best, kept=kept, hull=hull, limit=limit, degree_price=price, duty=duty, hurried=hurried)
 
 
@@ -120,22 +121,16 @@ def _part_time(hull: Hull, mix: Mix, wanted: Wanted) -> tuple[Mix, float]:
 
 
 def _within_goals(
-    options: Sequence[Option],
-    slow: Slowdown,
-    cores: int,
-    wanted: Wanted,
-    scale: float,
-    hull: Hull,
-    best: Appraised,
+    menu: Menu, slow: Slowdown, terms: Terms, wanted: Wanted, hull: Hull, best: Appraised
 ) -> tuple[Mix, str]:
     """Return what serves the goals of the sums, and which of them binds: one price of a joule for all regimes."""
-    mix, limit = Mix(low=best, high=best, share=0.0, price=0.0), ""
+    mix, limit, goal = Mix(low=best, high=best, share=0.0, price=0.0), "", wanted.goals.worth
     sure_j = None if wanted.most_j is None else wanted.most_j - _SURE * wanted.doubt_j
-    if wanted.goals.worth is None and (sure_j is None or best.energy_j <= sure_j):
+    if goal is None and (sure_j is None or best.energy_j <= sure_j):
         return mix, limit
-    hulls = [(1.0, hull), *_elsewhere(options, slow, cores, wanted, scale)]
-    if wanted.goals.worth is not None:
-        mix, limit = for_worth(hulls, wanted.goals.worth), "quality"
+    hulls = [(1.0, hull), *_elsewhere(menu, slow, terms, wanted)]
+    if goal is not None:
+        mix, limit = for_worth(hulls, goal), "quality"
     if wanted.most_j is not None and (limit == "" or mix.energy_j > wanted.most_j):
         if wanted.doubt_j > 0.0:
             price = expected_price(hulls, wanted.most_j, wanted.doubt_j, wanted.skipped_worth)
@@ -146,29 +141,23 @@ def _within_goals(
     return _urgent(hull, mix, wanted.urgency), limit
 
 
-def _appraise(options: Sequence[Option], slow: Slowdown, cores: int, wanted: Wanted, scale: float) -> list[Appraised]:
-    return appraise(options, slow, cores, deadline_s=wanted.deadline_s, late_worth=wanted.late_worth, watts_scale=scale)
-
-
-def _elsewhere(
-    options: Sequence[Option], slow: Slowdown, cores: int, wanted: Wanted, scale: float
-) -> list[tuple[float, Hull]]:
+def _elsewhere(menu: Menu, slow: Slowdown, terms: Terms, wanted: Wanted) -> list[tuple[float, Hull]]:
     """Return the hulls of the other regimes, with their time over that of the present one."""
-    if not slow.regimes or (len(slow.regimes) == 1 and str(slow.regime) in slow.regimes):
+    regimes, now = slow.regimes, str(slow.regime)
+    here = regimes.get(now)
+    if not regimes or (len(regimes) == 1 and here is not None):
         return []
-    fade, here = math.exp(-slow.stayed_s / SHARE_TAU_S), slow.regimes.get(str(slow.regime))
+    fade = math.exp(-slow.stayed_s / SHARE_TAU_S)
     here_s = (here.seen_s * fade if here else 0.0) + slow.stayed_s
-    others = sorted(
-        ((regime.seen_s * fade, key) for key, regime in slow.regimes.items() if key != str(slow.regime)), reverse=True
-    )
-    total = sum(seen_s for seen_s, _ in others) + here_s or 1.0
+    others = sorted([(regime.seen_s * fade, key) for key, regime in regimes.items() if key != now], reverse=True)
+    total = sum([seen_s for seen_s, _ in others]) + here_s or 1.0
     found = []
     for seen_s, key in others[: _MOST_REGIMES - 1]:
-        if seen_s < _RARE * total or slow.regimes[key].visits == 0:
+        regime = regimes[key]
+        if seen_s < _RARE * total or regime.visits == 0:
             continue
-        there = _there(slow, int(key), slow.regimes[key])
-        rows = _appraise(options, there, cores, wanted, scale)
-        hull = upper_hull(punctual(rows, wanted.late_share), wanted.steep)
+        rows = weigh(menu, slow, terms, Level(regime.log, regime.spread, float(key)))
+        hull = appraised(menu, hull_of(punctual(rows, wanted.late_share), wanted.steep))
         found.append((seen_s / max(here_s, _RARE * total), hull))
     return found
 
@@ -177,11 +166,9 @@ def _first_of_equals(kept: Sequence[Appraised], top: Appraised, wanted: Wanted) 
     """Return the first in the bundle's order of those as good as the best: what nothing limits need not save energy."""
     least = top.worth - _EQUAL * wanted.span
     equals = [one for one in kept if one.worth >= least]
+    if len(equals) == 1:
+        return equals[0]
     return min(equals, key=lambda one: (one.option.rank, one.option.threads_index > 0, one.energy_j))
-
-
-def _there(slow: Slowdown, number: int, regime: Regime) -> Slowdown:
-    return evolve(at_level(slow, regime.log, regime.spread), others=float(number))
 
 
 def _urgent(hull: Hull, mix: Mix, urgency: float) -> Mix:
@@ -193,12 +180,11 @@ def _urgent(hull: Hull, mix: Mix, urgency: float) -> Mix:
     return Mix(low=chosen, high=chosen, share=0.0, price=mix.price, reached=mix.reached)
 
 
-def _hurried(rows: Sequence[Appraised], kept: Sequence[Appraised], best: Appraised) -> Appraised | None:
+def _hurried(menu: Menu, every: Sequence[Row], kept: Sequence[Row], best: Appraised) -> Appraised | None:
     """Return the best option that would be late too often, if it is better than what is left."""
-    if len(rows) == len(kept):
-        return None
     late, most = None, best.option.worth
-    for one in rows:
-        if one.option.worth > most:
-            late, most = one, one.option.worth
-    return late if all(one is not late for one in kept) else None
+    for row in every:
+        worth = menu.options[row[2]].worth
+        if worth > most:
+            late, most = row, worth
+    return None if late is None or late in kept else appraised(menu, [late])[0]

@@ -10,7 +10,9 @@ is the budget to plan with. The poles of the board's profile are driven by the w
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from functools import lru_cache
+
+from msgspec import Struct
 
 from edgehybrid.profiles import DeviceProfile
 
@@ -26,16 +28,14 @@ _FIRST_AMBIENT_C = 25.0
 _MOVING = 0.1  # of a rise since the last reading is not to be trusted: nobody knows how the load was spread
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HeatPole:
+class HeatPole(Struct, frozen=True, kw_only=True, gc=False):
     """Temperature above ambient per watt of the whole board, and how fast it gets there."""
 
     kelvin_per_w: float
     tau_s: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Heat:
+class Heat(Struct, frozen=True, kw_only=True, gc=False):
     """What is known of the temperature.
 
     Attributes:
@@ -96,6 +96,7 @@ def predict(heat: Heat, poles: tuple[HeatPole, ...], watts: float, ahead_s: floa
     return heat.ambient_c + heat.gain * total
 
 
+@lru_cache(maxsize=64)
 def per_watt(poles: tuple[HeatPole, ...], ahead_s: float) -> float:
     """Return how many kelvins every watt that lasts adds after ``ahead_s``, by the profile."""
     return sum(pole.kelvin_per_w * -math.expm1(-ahead_s / pole.tau_s) for pole in poles)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from edgehybrid.points import DepthFigures, OperatingPoint
 from edgehybrid.profiles import load_device, load_policy
 from edgehybrid.runtime import Controller, Observation, Snapshot
-from edgehybrid.runtime.control.appraise import appraise
+from edgehybrid.runtime.control.appraise import Menu, Terms, appraised, weigh
 from edgehybrid.runtime.control.options import Options
 from edgehybrid.runtime.control.slowdown import Slowdown, enter, fit, learn
 from edgehybrid.testing.bundles import make_point
@@ -34,7 +34,8 @@ def ran(slow: Slowdown, ratio: float, *, point: str = "max", at_s: float = 0.0, 
 
 
 def in_time(slow: Slowdown, deadline_s: float, *, point: str = "max", options: Options = OPTIONS) -> float:
-    rows = appraise(options.every, slow, DEVICE.cpu.cores, deadline_s=deadline_s, late_worth=0.0)
+    menu = Menu(options.every)
+    rows = appraised(menu, weigh(menu, slow, Terms(DEVICE.cpu.cores, deadline_s, 0.0)))
     return next(row.in_time for row in rows if row.option.point == point)
 
 
