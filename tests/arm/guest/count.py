@@ -2,8 +2,8 @@
 
 python count.py BUNDLE RUNS LOADS
 
-A short inference takes some tenths of a per cent more or less by where in memory its tensors happen to lie, and that
-differs between two processes. So points are loaded several times, each time elsewhere.
+A short inference takes up to a tenth of a per cent more or less by where in memory its tensors happen to lie. So points
+are loaded several times, each time elsewhere.
 """
 
 from __future__ import annotations
