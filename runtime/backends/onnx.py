@@ -98,7 +98,7 @@ class OnnxBackend:
         if provider is CPU_PROVIDER:
             return ort.InferenceSession(str(request.model_file), options, providers=[provider.ep])
         recorded = hasattr(ort.InferenceSession, "get_provider_graph_assignment_info")
-        if request.whole or not recorded:  # what cannot be looked up later is demanded now
+        if not recorded:  # what cannot be looked up later is demanded now
             options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
         wanted = dict(provider.options(request.threads))
         devices = self.offer().devices

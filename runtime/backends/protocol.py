@@ -27,7 +27,6 @@ class LoadRequest:
             serves them row by row. Empty: what the file says holds.
         outputs: The same of its outputs.
         needs: Package of the engine to the least version that runs the file right; empty: any engine, any version.
-        whole: Refuse where anything would stay on the CPU; without, as much as ``assignment`` allows.
     """
 
     model_file: Path
@@ -37,7 +36,6 @@ class LoadRequest:
     inputs: tuple[TensorSpec, ...] = ()
     outputs: tuple[TensorSpec, ...] = ()
     needs: Mapping[str, str] = field(default_factory=dict)
-    whole: bool = False
 
 
 class Session(Protocol):

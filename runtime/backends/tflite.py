@@ -9,6 +9,7 @@ import numpy as np
 from edgehybrid.errors import BackendError, ModelError
 from edgehybrid.runtime.backends.assignment import Assignment, refusal
 from edgehybrid.runtime.backends.delegates import Delegate, missing_delegate, open_delegate
+from edgehybrid.runtime.backends.notices import without_notice
 from edgehybrid.runtime.backends.protocol import LoadRequest, Session
 from edgehybrid.runtime.backends.tflite_engine import Engine, find_engine, missing_engine, require_engine
 from edgehybrid.runtime.backends.tflite_session import Slot, TfliteSession, read_assignment
@@ -60,10 +61,11 @@ class TfliteBackend:
         require_engine(engine, request.needs, str(request.model_file))
 
         def open_interpreter() -> Any:
-            interpreter = engine.interpreter(
-                model_path=str(request.model_file), num_threads=request.threads, **self._options(engine, request)
-            )
-            interpreter.allocate_tensors()
+            with without_notice():
+                interpreter = engine.interpreter(
+                    model_path=str(request.model_file), num_threads=request.threads, **self._options(engine, request)
+                )
+                interpreter.allocate_tensors()
             return interpreter
 
         try:
@@ -90,8 +92,6 @@ class TfliteBackend:
 
 def _require_taken(found: Assignment | None, delegate: Delegate, request: LoadRequest) -> None:
     why = "this engine does not tell what its delegate took" if found is None else refusal(found)
-    if found is not None and why is None and request.whole and found.cpu_share:
-        why = f"something stays on the CPU: {found.describe()}"
     if why is not None:
         raise BackendError(
             f"{request.model_file} is not run on {delegate.title}: {why}.", "Use a point on another back end."

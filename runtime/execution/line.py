@@ -1,10 +1,11 @@
 """A line: inputs of a stream on their way over several workers, taken in and given out in order.
 
-One thread takes inputs from the source, a few workers run models, and one more does what the app wants done with each
-result. Each worker has a queue for stages that are its alone, and all share one for inputs that any of them may run
-whole. A stage that is handed over is not copied: the frame that it works in goes on to the next worker.
+A few workers run models, and one thread more does what the app wants done with each result. Where the source answers at
+once, whoever is free asks it and runs what it gets; where it makes one wait, a thread of its own does, the scout. Each
+worker has a queue for stages that are its alone, and all share one for inputs that any of them may run whole. A stage
+that is handed over is not copied: the frame that it works in goes on to the next worker.
 
-No lock is held while anything runs. Queues are deques, whose ``append`` and ``popleft`` are atomic. Results carry
+No lock is held while a model runs. Queues are deques, whose ``append`` and ``popleft`` are atomic. Results carry
 numbers; whoever needs them in order puts aside those that come too early.
 """
 
@@ -34,6 +35,13 @@ E = TypeVar("E", bound=BaseException)
 
 SOURCE_GRACE_S = 1.0
 """How long the end of a line waits for its source to answer."""
+
+SLOW_S = 1e-4
+"""A source that takes longer, the app's work before a run included, has a thread of its own, which costs about as much:
+two switches of threads an input."""
+
+_RECENT = 8  # inputs that the mean of its seconds goes over, about
+_SOURCE = object()  # found by a worker: it may ask the source
 
 _log = logging.getLogger("edgehybrid")
 _now = time.monotonic
@@ -82,8 +90,8 @@ class Line(Generic[T, R]):
     """Runs the inputs of a source over workers.
 
     Args:
-        source: Where inputs come from; one thread of the line asks it, never for more than the arrangement allows.
-        before: What the app does with an input, in that same thread.
+        source: Where inputs come from; one thread at a time asks it, never for more than the arrangement allows.
+        before: What the app does with an input, in that same thread and in order.
         start: Makes a job of an input, there too.
         finish: Makes a result of a job that has run; in any worker.
         after: What the app does with an input and its result, in order, in a thread of its own; ``None``: nothing.
@@ -113,7 +121,11 @@ class Line(Generic[T, R]):
         self.taken, self.exhausted = 0, False
         self._given, self._stopped = 0, False
         self._failure: BaseException | None = None
-        self._room = Bell()
+        self._asking = threading.Lock()  # held by whoever asks the source
+        self._asker: threading.Thread | None = None
+        self._mean_s, self._slow, self._over = 0.0, False, False  # over: the source is not asked again
+        self._divided = False  # whether the last input goes from worker to worker
+        self._scout_bell, self._scouted = Bell(), False
         self._bells: list[Bell] = []  # of whoever works at each place
         self._places: list[int] = []  # by worker
         self._swap = threading.Lock()
@@ -130,7 +142,7 @@ class Line(Generic[T, R]):
         Raises:
             Exception: What the source, the app's own work or a stage raised, in its place in the order.
         """
-        self._spawn("in", self._take_in)
+        self._hire(self._arranged().lanes)
         if self._after is not None:
             self._spawn("out", partial(self._give_out, self._after))
         times = self._times
@@ -146,7 +158,7 @@ class Line(Generic[T, R]):
                     return
                 self._given += 1
                 times.given += 1
-                self._room.ring()
+                self._call()
                 came_s = _now()
                 yield parcel.value
                 times.taker_s += _now() - came_s
@@ -164,84 +176,143 @@ class Line(Generic[T, R]):
             failure: Raised to whoever takes the results.
         """
         self._failure, self._stopped = self._failure or failure, True
-        for bell in (self._room, *self._bells):
+        for bell in (self._scout_bell, *self._bells):
             bell.ring()
         self._done.put(_Parcel(number=-1))
         if self._out is not self._done:
             self._out.put(_Parcel(number=-1))
-        for thread in self._threads:  # the first one starts the others, and so is gone before them
+        for thread in self._threads:
             if thread is not threading.current_thread():
-                thread.join(SOURCE_GRACE_S if thread is self._threads[0] else None)
-            if thread is self._threads[0] and thread.is_alive():
-                _log.warning("the source of a stream does not answer; its thread ends when it does")
-                for bell in tuple(self._bells):
-                    bell.ring()
+                thread.join(SOURCE_GRACE_S if thread is self._asker else None)
+                if thread.is_alive():
+                    _log.warning("the source of a stream does not answer; its thread ends when it does")
 
     def _spawn(self, name: str, work: Callable[[], None]) -> None:
         thread = threading.Thread(target=work, name=f"edgehybrid-stream-{name}", daemon=True)
         self._threads.append(thread)
         thread.start()
 
-    def _take_in(self) -> None:
-        """Take inputs while there is room for them."""
-        while self._room.wait(self._has_room):
-            if self._arranged().mode == "single":
-                break
-            parcel: _Parcel[T] = _Parcel(number=self.taken)
-            where, times = "the source", self._times
-            times.ask()
-            try:
-                parcel.item = next(self._source)
-                times.answered()
-                where, came_s = "the work before it", _now()
-                feeds = self._before(parcel.item)
-                times.before_s += _now() - came_s
-                where = "the model"
-                parcel.job = self._start(feeds)
-            except StopIteration as end:
-                if where == "the source":
-                    self.exhausted = True
-                    break
-                parcel.error = placed(RuntimeError("StopIteration was raised"), self._first + parcel.number, where)
-                parcel.error.__cause__ = end
-            except BaseException as error:  # noqa: BLE001  # carried to whoever takes the results
-                parcel.error = placed(error, self._first + parcel.number, where)
-            self.taken += 1
-            if parcel.job is None:
-                self._done.put(parcel)
-                return
-            self._dispatch(parcel, parcel.job)
-        self._done.put(_Parcel(number=self.taken, ends=True))
-
-    def _has_room(self) -> bool | None:
-        if self._stopped:
-            return False
-        return True if self.taken - self._given < self._arranged().in_flight else None
-
-    def _dispatch(self, parcel: _Parcel[T], job: Job) -> None:
-        """Give an input to the first worker of a pipeline, or to any that is free."""
-        arrangement = self._arranged()
-        lanes = arrangement.lanes
+    def _hire(self, lanes: int) -> None:
+        """Have a worker for each lane."""
         while len(self._bells) < lanes:
             self._bells.append(Bell())
             self._own.append(deque())
             self._places.append(len(self._places))
             self._spawn(str(len(self._bells)), partial(self._work, len(self._places) - 1, self._bells[-1]))
-        if arrangement.mode == "pipeline" and len(job.plan.stages) > 1 and lanes > 1:
+
+    def _has_room(self) -> bool:
+        return not self._over and self.taken - self._given < self._arranged().in_flight
+
+    def _call(self) -> None:
+        """Wake somebody who may ask the source, if all who may sleep."""
+        if self._slow:
+            self._scout_bell.ring()
+        elif not self._over:
+            any(bell.ring() for bell in self._bells[: 1 if self._divided else self._arranged().lanes])
+
+    def _take(self) -> _Parcel[T] | None:
+        """Ask the source, if there is still room; ``_asking`` is held, and released here."""
+        try:
+            self._asker = threading.current_thread()
+            if self._stopped or not self._has_room():
+                return None
+            parcel = self._next()
+        finally:
+            self._asker = None
+            self._asking.release()
+        if parcel.job is None:
+            self._done.put(parcel)
+            return None
+        return parcel
+
+    def _next(self) -> _Parcel[T]:
+        """Make a job of the next input, or an error or the end, after which the source is not asked again."""
+        if self._arranged().mode == "single":
+            self._over = True
+            return _Parcel(number=self.taken, ends=True)
+        parcel: _Parcel[T] = _Parcel(number=self.taken)
+        where, times, asked_s = "the source", self._times, _now()
+        times.ask()
+        try:
+            parcel.item = next(self._source)
+            times.answered()
+            where, came_s = "the work before it", _now()
+            feeds = self._before(parcel.item)
+            ended_s = _now()
+            times.before_s += ended_s - came_s
+            where = "the model"
+            parcel.job = self._start(feeds)
+            self._learn(ended_s - asked_s)
+            self._divide(parcel.job)
+        except StopIteration as end:
+            self._over = True
+            if where == "the source":
+                self.exhausted = parcel.ends = True
+                return parcel
+            parcel.error = placed(RuntimeError("StopIteration was raised"), self._first + parcel.number, where)
+            parcel.error.__cause__ = end
+        except BaseException as error:  # noqa: BLE001  # carried to whoever takes the results
+            self._over = True
+            parcel.error = placed(error, self._first + parcel.number, where)
+        self.taken += 1
+        return parcel
+
+    def _learn(self, took_s: float) -> None:
+        """Take in how long the source took, and find out whether it needs the scout."""
+        self._mean_s += (took_s - self._mean_s) / min(self.taken + 1, _RECENT)
+        self._slow = self._mean_s > (SLOW_S / 2 if self._slow else SLOW_S)
+        if self._slow and not self._scouted:
+            self._scouted = True
+            self._spawn("in", self._scout)
+
+    def _divide(self, job: Job) -> None:
+        """Say where an input is handed over, if it is."""
+        arrangement = self._arranged()
+        lanes = arrangement.lanes
+        self._hire(lanes)
+        self._divided = arrangement.mode == "pipeline" and len(job.plan.stages) > 1 and lanes > 1
+        if self._divided:
             if job.plan not in self._borders:
                 self._borders[job.plan] = Borders(len(job.plan.stages))
             job.borders = self._borders[job.plan].of(lanes)
+
+    def _scout(self) -> None:
+        """Take inputs of a slow source while there is room for them."""
+        while self._scout_bell.wait(self._scouts):
+            self._asking.acquire()
+            if (parcel := self._take()) is not None:
+                self._queue(parcel)
+            if not self._slow:
+                self._call()
+
+    def _scouts(self) -> bool | None:
+        if self._stopped or self._over:
+            return False
+        return True if self._slow and self._has_room() else None
+
+    def _queue(self, parcel: _Parcel[T]) -> None:
+        """Give an input to the first worker of a pipeline, or to any that is free."""
+        if parcel.job is not None and parcel.job.borders:
             self._own[0].append(parcel)
             self._bells[0].ring()
             return
         self._shared.append(parcel)
-        any(bell.ring() for bell in self._bells[:lanes])  # the first that sleeps
+        any(bell.ring() for bell in self._bells[: self._arranged().lanes])  # the first that sleeps
 
     def _work(self, worker: int, bell: Bell) -> None:
-        """Run what comes to a worker."""
+        """Run what comes to a worker, and what it takes from the source itself."""
         look = partial(self._find, worker)
-        while (parcel := bell.wait(look)) is not False:
-            self._run(parcel, worker)
+        while (found := bell.wait(look)) is not False:
+            parcel = found
+            if found is _SOURCE:
+                parcel = self._take()
+                if parcel is not None and self._has_room():
+                    self._call()
+                if parcel is not None and parcel.job is not None and parcel.job.borders and self._places[worker]:
+                    self._queue(parcel)  # it is divided since just now, and this worker is not the first
+                    continue
+            if parcel is not None:
+                self._run(parcel, worker)
 
     def _find(self, worker: int) -> _Parcel[T] | Any:
         """Return what a worker may do next, ``None`` for nothing yet, ``False`` for never again."""
@@ -253,13 +324,18 @@ class Line(Generic[T, R]):
         except IndexError:
             pass
         if place and place >= self._arranged().lanes:  # too many by now: leave it to the first
-            if self._shared:
+            if self._shared or self._may_ask(0):
                 self._bells[0].ring()
             return None
         try:
             return self._shared.popleft()
         except IndexError:
-            return None
+            pass
+        return _SOURCE if self._may_ask(place) and self._asking.acquire(blocking=False) else None
+
+    def _may_ask(self, place: int) -> bool:
+        """Whether the worker at ``place`` should ask the source, if nobody else does."""
+        return not (self._slow or (place and self._divided)) and self._has_room()
 
     def _stays(self, worker: int) -> bool:
         """Go on to the next place if nothing waits at this one and who works there sleeps; tell whether it is so.
@@ -271,13 +347,15 @@ class Line(Generic[T, R]):
         place, bells, places = self._places[worker], self._bells, self._places
         if self._own[place] or self._own[place + 1] or not bells[place + 1].sleeps:
             return False
+        if place == 0 and self._may_ask(0):  # as good as waiting
+            return False
         if not self._swap.acquire(blocking=False):
             return False
         try:
             other = places.index(place + 1)
             bells[place], bells[place + 1] = bells[place + 1], bells[place]
             places[worker], places[other] = place + 1, place
-            if self._own[place]:
+            if self._own[place] or (place == 0 and self._may_ask(0)):
                 bells[place].ring()
         finally:
             self._swap.release()

@@ -4,9 +4,11 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
@@ -21,6 +23,8 @@ from edgehybrid.runtime.backends import (
     make_backend,
     survey_backends,
 )
+from edgehybrid.runtime.backends.onnx import OnnxBackend
+from edgehybrid.runtime.backends.onnx_errors import ORT_ERRORS
 from edgehybrid.runtime.engine import Engine
 from edgehybrid.runtime.execution import load_plan
 from edgehybrid.runtime.verification import verify
@@ -36,8 +40,8 @@ def _installed() -> None:
     pytest.importorskip("onnxruntime_ep_openvino", reason="the extra openvino is not installed")
 
 
-def load(path: Path, *, threads: int = 1, whole: bool = False, backend: str = OPENVINO) -> Session:
-    return make_backend(backend).load(LoadRequest(model_file=path, threads=threads, whole=whole))
+def load(path: Path, *, threads: int = 1, backend: str = OPENVINO) -> Session:
+    return make_backend(backend).load(LoadRequest(model_file=path, threads=threads))
 
 
 def write(folder: Path, nodes: list[onnx.NodeProto], initializers: list[onnx.TensorProto]) -> Path:
@@ -77,7 +81,7 @@ def alternating(folder: Path, pieces: int) -> Path:
 def test_a_second_provider_computes_the_same_and_proves_it() -> None:
     """OpenVINO beside ONNX Runtime: every node of the keyword spotter in one island, the same answer in float32."""
     model, x = KWS / "model.onnx", np.load(KWS / "test.npz")
-    placed, own = load(model, whole=True), load(model, backend="onnx")
+    placed, own = load(model), load(model, backend="onnx")
     found = assignment_of(placed)
 
     assert found is not None
@@ -110,11 +114,17 @@ def test_a_file_that_falls_apart_is_refused(tmp_path: Path) -> None:
         load(alternating(tmp_path, 7))
 
 
-def test_whole_placement_can_be_demanded(tmp_path: Path) -> None:
-    """Then a single node on the CPU is one too many."""
-    with pytest.raises(BackendError, match="would stay on the CPU"):
-        load(alternating(tmp_path, 2), whole=True)
-    assert assignment_of(load(alternating(tmp_path, 1), whole=True)) is not None
+def test_without_a_record_nothing_may_stay_on_the_cpu(tmp_path: Path) -> None:
+    """An ONNX Runtime that keeps no record of what went where: a single node on the CPU is one too many."""
+    backend = make_backend(OPENVINO)
+    assert isinstance(backend, OnnxBackend)
+    older = SimpleNamespace(
+        **{**vars(ort), "InferenceSession": lambda *given, **named: ort.InferenceSession(*given, **named)}
+    )
+
+    with pytest.raises(ORT_ERRORS, match="fallback"):
+        backend._open(older, LoadRequest(model_file=alternating(tmp_path, 2)))
+    assert backend._open(older, LoadRequest(model_file=alternating(tmp_path, 1)))
 
 
 def test_the_survey_names_every_back_end_with_its_reason() -> None:

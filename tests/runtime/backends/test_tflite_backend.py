@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -60,6 +62,23 @@ def test_a_free_axis_is_served_row_by_row(dense: Path, rows: int) -> None:
     np.testing.assert_allclose(x @ WEIGHT.T, session.run({"x": x})["y"], rtol=1e-5)
     assert FREE == session.inputs
     assert GIVEN == session.outputs
+
+
+def test_loading_says_nothing_on_standard_error(dense: Path) -> None:
+    """The engine's notice about XNNPACK does not reach the app's users; what anybody else writes meanwhile does."""
+    program = f"""
+import os
+from pathlib import Path
+from edgehybrid.runtime.backends import LoadRequest, TfliteBackend
+from edgehybrid.runtime.backends.notices import without_notice
+with without_notice():
+    os.write(2, b"inside ")
+TfliteBackend().load(LoadRequest(model_file=Path({str(dense)!r})))
+os.write(2, b"after")
+"""
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+
+    assert "inside after" == done.stderr
 
 
 def test_outputs_belong_to_the_caller(dense: Path) -> None:
