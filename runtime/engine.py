@@ -15,16 +15,16 @@ from edgehybrid.bundle import Bundle
 from edgehybrid.errors import BackendError, EdgeHybridError, RequestError
 from edgehybrid.profiles import DeviceProfile, Policy, load_policy
 from edgehybrid.runtime.accounts import Accounts
-from edgehybrid.runtime.arranging import FreeCores, arrange, spread, stream_figures
+from edgehybrid.runtime.arranging import FreeCores
 from edgehybrid.runtime.availability import Availability
 from edgehybrid.runtime.backends import Array, Backend
 from edgehybrid.runtime.bench import Figures
 from edgehybrid.runtime.books import Books
-from edgehybrid.runtime.control import Controller, Decision, Until, renewed
+from edgehybrid.runtime.choosing import Choosing
+from edgehybrid.runtime.control import Controller, Decision, Until
 from edgehybrid.runtime.duty import Duty
 from edgehybrid.runtime.execution import (
     Activator,
-    Arrangement,
     Dial,
     ExitWatch,
     Part,
@@ -34,9 +34,8 @@ from edgehybrid.runtime.execution import (
     make_gate,
 )
 from edgehybrid.runtime.memory import Memory
-from edgehybrid.runtime.options import Keep, Pin, as_request, find_device, first_context, make_pin, next_context, words
+from edgehybrid.runtime.options import Keep, Pin, find_device, first_context, make_pin, next_context, words
 from edgehybrid.runtime.plans import Plans
-from edgehybrid.runtime.rescuing import Rescuing
 from edgehybrid.runtime.results import Result, Status
 from edgehybrid.runtime.streaming import Streaming, Streams
 from edgehybrid.runtime.telemetry import Snapshot, Telemetry
@@ -47,7 +46,7 @@ _now = time.monotonic  # of latencies; the engine's own clock may be a simulator
 _KEEP = Keep.KEEP
 
 
-class Engine(Streaming, Rescuing):
+class Engine(Streaming, Choosing):
     """Runs a bundle and keeps choosing its operating point.
 
     Use it in a ``with`` block, from as many threads as you like. A run reads one reference to the active plan and holds
@@ -335,72 +334,9 @@ class Engine(Streaming, Rescuing):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _renew(self) -> None:
-        """Choose by new figures: what the controller learnt of the old ones does not hold for them."""
-        with self._lock:
-            known = renewed(self._controller.state)
-            self._controller = Controller(self._figures.points, self._device, self._policy, state=known)
-
     def _require_open(self) -> None:
         if self._closed:
             raise BackendError("The engine is closed.", "Use it inside its `with` block, or open a new engine.")
-
-    def _watch(self) -> None:
-        """Do a round every few seconds, or at once when woken; nothing in between."""
-        while True:
-            self._wake.wait(self._availability.wait_s(self._policy.switching.interval_s))
-            self._wake.clear()
-            if self._closed:
-                return
-            try:
-                self._activator.settle(0)  # raises what stopped the worker
-                self._round()
-            except Exception as error:  # noqa: BLE001  # the loop's last guard: the app must go on
-                _log.exception("the engine could not look at the device; it serves on at its point")
-                self._faults += 1
-                self._last_fault = words(error)
-
-    def _round(self) -> Decision:
-        with self._lock:
-            self._books.count()
-            self._duty.tell(self._controller)
-            self._snapshot = self._telemetry.read()
-            self._availability.look(self._snapshot, self._activator.plan)
-            self._free.look(self._snapshot)
-            if self._plans.look(self._snapshot, self._policy.min_memory_mib):
-                self._activator.tidy()
-            self._books.accounts.look(self._snapshot)
-            self._memory.keep(self._controller.state, self._clock())
-            return self._choose()
-
-    def _choose(self) -> Decision:
-        """Decide on the last snapshot and ask for the point; under the lock, so that requests come in their order."""
-        decision = self._decide(self._snapshot)
-        self._streams.arrangement = how = self._arrange(decision)
-        self._decision = decision = spread(decision, how)
-        self._dial.turn(decision.exit_scalar)
-        self._activator.request(as_request(decision))
-        return decision
-
-    def _begin_stream(self) -> None:
-        if not self._closed:
-            with self._lock:
-                self._choose()
-
-    def _arrange(self, decision: Decision) -> Arrangement:
-        """Say how a stream that is under way spreads its inputs; where none is, nothing needs to be spread."""
-        pace, asked = self._streams.pace(), self._streams.asked
-        if asked is not None or not self._streams.active:
-            return asked or Arrangement()
-        cores = min(self._free.count, self._policy.execution.max_threads or self._free.count)
-        known = stream_figures(self._figures.point(decision.point), self._figures.table, cores)
-        return arrange(known, cores=cores, pace=pace, deadline_s=self._context.deadline_s)
-
-    def _decide(self, snapshot: Snapshot) -> Decision:
-        gone = self._gone()
-        decision = self._controller.decide(snapshot, self._context, excluded=gone)
-        decision = replace(decision, exit_scalar=self._pin.scalar(self._policy.exits, decision))
-        return self._pin.settle(decision, gone, lambda: self._activator.plan.point.name)
 
     def _first_plan(self, start: str | None) -> tuple[Decision, Plan]:
         if start is not None:
