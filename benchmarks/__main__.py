@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-NAMES = ("engine_overhead", "switching", "telemetry_sweep", "imports")
+NAMES = ("engine_overhead", "switching", "telemetry_sweep", "decision", "imports")
 
 
 def main() -> int:

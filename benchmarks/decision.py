@@ -2,8 +2,8 @@
 
 A controller of a Raspberry Pi 4B lives through snapshots that all differ (neighbours come and go, it gets warm, the
 gauge of the battery steps) and learns from three inferences between two decisions. Each decision is timed alone, as the
-engine takes them: one call, caches as the inferences left them. Beside each a plain loop without memory of about the
-same length is timed: its slowest in a hundred over its median is what the machine does to anything.
+engine takes them: one call, caches as the inferences left them. Beside each a plain loop without memory and of the same
+median length is timed: its slowest in a hundred over its median is what the machine does to anything.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _RUNS = 5
 _STEP_S, _NEIGHBOURS_S = 2.0, 40.0
 _INFERENCES = 3
 _HOUR_S = 3600.0
-_LOOPS_EACH_US = 40  # passes of the plain loop in a microsecond, about
+_TRIAL_PASSES = 5000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,13 +103,12 @@ def snapshots(count: int, seed: int, *, battery: bool) -> Iterator[Snapshot]:
 
 
 def live(
-    points: Sequence[OperatingPoint], wish: Wish, count: int, seed: int
+    points: Sequence[OperatingPoint], wish: Wish, count: int, seed: int, passes: int
 ) -> Iterator[tuple[Decision, float, float]]:
     """Let a controller live; yield each decision, what it took and what the plain loop beside it took, in µs."""
     controller = Controller(points, load_device("raspberry-pi-4b"), load_policy("balanced"))
     context, rng, clock = wish.of(points), np.random.default_rng(seed + 1), time.perf_counter_ns
     by_name = {point.name: point for point in points}
-    took_us = 60.0
     for now in snapshots(count, seed, battery=wish.battery):
         started = clock()
         decision = controller.decide(now, context)
@@ -124,7 +123,7 @@ def live(
                 Observation(at_s=now.at_s + 0.3 * (k + 1), point=point.name, depth=depth, latency_s=latency_s)
             )
         started = clock()
-        _spin(_LOOPS_EACH_US * 60)
+        _spin(passes)
         yield decision, took_us, (clock() - started) / 1e3
 
 
@@ -136,8 +135,10 @@ def _spin(passes: int) -> None:
 def measure(points: Sequence[OperatingPoint], wish: Wish) -> dict[str, float]:
     """Return percentiles in µs: medians over runs, and the largest p99."""
     own, plain = [], []
+    trial = np.median([(took, spun) for _, took, spun in live(points, wish, 200, _RUNS, _TRIAL_PASSES)], axis=0)
+    passes = round(_TRIAL_PASSES * trial[0] / trial[1])
     for seed in range(_RUNS):
-        rows = [(took, spun) for _, took, spun in live(points, wish, DECISIONS // _RUNS, seed)]
+        rows = [(took, spun) for _, took, spun in live(points, wish, DECISIONS // _RUNS, seed, passes)]
         own.append(np.percentile([took for took, _ in rows], (50, 99)))
         plain.append(np.percentile([spun for _, spun in rows], (50, 99)))
     median, p99 = np.median(own, axis=0)
