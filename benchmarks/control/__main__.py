@@ -9,7 +9,7 @@ import argparse
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -46,7 +46,7 @@ def main() -> int:
         "--controllers", default=",".join(CONTROLLERS), help="names with commas between; other rows stay"
     )
     parser.add_argument("--policy", default="balanced")
-    parser.add_argument("--parts", default=",".join(PARTS), help="what to measure; the rest stays as it was")
+    parser.add_argument("--parts", default=",".join(PARTS), help="what to measure, or prediction alone; the rest stays")
     parser.add_argument("--name", default="control", help="of the result files")
     options = parser.parse_args()
     names = tuple(dict.fromkeys([*options.controllers.split(","), "oracle-static", "oracle-blind", "oracle"]))
@@ -62,6 +62,9 @@ def main() -> int:
         "foreign": lambda points: foreign(points, policy),
     }
     started = time.perf_counter()
+    if options.parts == "prediction":
+        save(options.name, policy.name)
+        return 0
     for name in options.works or works():
         for part in options.parts.split(","):
             figures = measures[part](works()[name])
@@ -70,22 +73,28 @@ def main() -> int:
     return 0
 
 
-def save(file: str, policy: str, work: str, part: str, figures: object) -> None:
-    """Put one measurement in its place in the document, and write the page anew."""
+def save(file: str, policy: str, work: str = "", part: str = "", figures: object = None) -> None:
+    """Put one measurement in its place in the document, and write the page anew; that of the temperature always."""
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{file}.json"
     found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     document = {"benchmark": "control", "policy": policy, **{name: found.get(name, {}) for name in PARTS}}
     document["prediction"] = prediction()
-    fresh, old = plain(figures), document[part].get(work, {})
-    assert isinstance(fresh, dict)
-    if part in BY_CONTROLLER:  # rows of controllers that were not measured now stay, in the usual order
-        rows = {**old, **fresh}
-        fresh = {name: rows[name] for name in CONTROLLERS if name in rows}
-    document[part] = {**document[part], work: fresh}
+    if part:
+        document[part] = {**document[part], work: _among(document[part].get(work, {}), figures, part)}
     path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     page = markdown({name: known(document[name]) for name in (*PARTS, "prediction")})
     path.with_suffix(".md").write_text(page, encoding="utf-8")
+
+
+def _among(old: Mapping[str, object], figures: object, part: str) -> object:
+    """Keep the rows of controllers that were not measured now, in the usual order."""
+    fresh = plain(figures)
+    assert isinstance(fresh, dict)
+    if part not in BY_CONTROLLER:
+        return fresh
+    rows = {**old, **fresh}
+    return {name: rows[name] for name in CONTROLLERS if name in rows}
 
 
 def known(part: object) -> Any:

@@ -1,6 +1,7 @@
 """The temperature a minute ahead: by the controller's own predictor, on recorded boards and on the simulated plant.
 
-Recorded: sbc-bench runs (github.com/ThomasKaiser/sbc-bench, BSD-3-Clause) of a Pi 3B and a Pi 4B. A row tells the mean
+Recorded: sbc-bench runs (github.com/ThomasKaiser/sbc-bench, BSD-3-Clause) of a Pi 3B and a Pi 4B, which the reach is
+about, and of others, on which a change that helps these two has to be judged. A row tells the mean
 load since the one before; watts follow from it by the profile, so the errors of the profile's watts are in the figure.
 The load of the minute ahead is taken as it came, as a controller knows what it is going to run. Rows whose firmware had
 already lowered the clock are counted apart: there the watts are not those of the load any more.
@@ -27,6 +28,13 @@ from edgehybrid.runtime.simulation.plant import board_w, warm
 TRACES = Path(os.environ.get("EDGEHYBRID_DATA", Path(__file__).parents[3] / "shared" / "data")) / "traces"
 _SLOWED = 0.97  # of the clock that was asked for
 _PLANTS, _PLANT_S, _LOOK_S, _ERROR = 40, 900.0, 2.0, 0.1
+_OTHERS = {  # no one says what cools these: the profile's poles may be of another case
+    "3E85": "raspberry-pi-zero-2w",
+    "1ULtUe": "raspberry-pi-5",
+    "8-NK": "raspberry-pi-5",
+    "Au3jaA": "raspberry-pi-5",
+    "frdzAn": "raspberry-pi-5",
+}
 _PI_3B = Power(idle_w=1.5, busy_w=(2.2, 2.9, 3.6, 4.3), uncertainty=0.3)  # Raspberry Pi documentation: 0.30 to 0.85 A
 
 
@@ -53,11 +61,16 @@ def prediction() -> dict[str, Mapping[str, float]]:
     """Return root mean squares in K by source."""
     found: dict[str, Mapping[str, float]] = {}
     for name, trace, device in (("pi-3b", "4hOp", pi_3b()), ("pi-4b", "1MFf", load_device("raspberry-pi-4b"))):
-        path = TRACES / "board-thermal-power" / f"{trace}.csv"
-        if path.is_file():
-            found[f"{name}, recorded"] = recorded(rows_of(path, device), device)
+        found |= _recorded(f"{name}, recorded", trace, device)
         found[f"{name}, plant"] = plant(device)
+    for trace, name in _OTHERS.items():
+        found |= _recorded(f"{name}, {trace}", trace, load_device(name))
     return found
+
+
+def _recorded(word: str, trace: str, device: DeviceProfile) -> dict[str, Mapping[str, float]]:
+    path = TRACES / "board-thermal-power" / f"{trace}.csv"
+    return {word: recorded(rows_of(path, device), device)} if path.is_file() else {}
 
 
 def rows_of(path: Path, device: DeviceProfile) -> list[Row]:
