@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from operator import itemgetter
+from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -99,6 +100,43 @@ def _steep(hull: list[Row], span: float) -> list[Row]:
     return hull[:kept]
 
 
+class Stairs(NamedTuple):
+    """The steps of all hulls together, steepest first.
+
+    Attributes:
+        steps: Slope, worth, energy in J and regime of each, the first two by the share of the inputs in its regime.
+        worth: Mean over the regimes where no step is taken.
+        energy_j: The same.
+    """
+
+    steps: list[tuple[float, float, float, int]]
+    worth: float
+    energy_j: float
+
+
+def stairs_of(hulls: Sequence[tuple[float, Hull]]) -> Stairs:
+    """Bring the steps of all hulls in the order in which they are taken.
+
+    Args:
+        hulls: Share of the inputs in each regime, and its hull; the present one first.
+    """
+    total = sum([weight for weight, _ in hulls]) or 1.0
+    steps: list[tuple[float, float, float, int]] = []
+    worth = energy_j = 0.0
+    for regime, (weight, hull) in enumerate(hulls):
+        share = weight / total
+        low, low_j = hull[0].worth, hull[0].energy_j
+        worth += share * low
+        energy_j += share * low_j
+        for one in hull[1:]:
+            high, high_j = one.worth, one.energy_j
+            gain, cost = high - low, high_j - low_j
+            steps.append((gain / max(_TINY, cost), share * gain, share * cost, regime))
+            low, low_j = high, high_j
+    steps.sort(key=itemgetter(0), reverse=True)
+    return Stairs(steps, worth, energy_j)
+
+
 def for_worth(hulls: Sequence[tuple[float, Hull]], goal: float) -> Mix:
     """Return what to run in the first regime so that the mean quality over all is ``goal`` at the least energy.
 
@@ -106,36 +144,38 @@ def for_worth(hulls: Sequence[tuple[float, Hull]], goal: float) -> Mix:
         hulls: Share of the inputs in each regime, and its hull; the present one first.
         goal: Mean quality.
     """
-    return _climb(hulls, goal, measure=1)
+    return _climb(stairs_of(hulls), hulls[0][1], goal, measure=1)
 
 
 def for_energy(hulls: Sequence[tuple[float, Hull]], most_j: float) -> Mix:
     """Return what to run in the first regime for the best mean quality with at most ``most_j`` an input over all."""
-    return _climb(hulls, most_j, measure=2)
+    return climb(stairs_of(hulls), hulls[0][1], most_j)
 
 
 def at_energy(hull: Hull, energy_j: float) -> Mix:
     """Return the two neighbours on one hull that take ``energy_j`` together; its ends beyond them."""
-    return _climb([(1.0, hull)], energy_j, measure=2)
+    return climb(stairs_of([(1.0, hull)]), hull, energy_j)
 
 
-def _climb(hulls: Sequence[tuple[float, Hull]], goal: float, measure: int) -> Mix:
+def climb(stairs: Stairs, present: Hull, most_j: float, price: float = 0.0) -> Mix:
+    """Take the steps that bring at least ``price`` for a joule, up to a mean energy of ``most_j``.
+
+    Args:
+        stairs: Of all regimes.
+        present: Hull of the first of them.
+        most_j: Mean energy of an input.
+        price: Worth of a joule.
+    """
+    if price > 0.0:
+        stairs = stairs._replace(steps=[step for step in stairs.steps if step[0] >= price])
+    return _climb(stairs, present, most_j, measure=2)
+
+
+def _climb(stairs: Stairs, present: Hull, goal: float, measure: int) -> Mix:
     """Take steps, steepest first, until the goal in worth (1) or the limit in energy (2) is met."""
-    total = sum([weight for weight, _ in hulls]) or 1.0
-    steps: list[tuple[float, float, float, int]] = []  # slope, worth, energy, regime
-    base = 0.0
-    for regime, (weight, hull) in enumerate(hulls):
-        share = weight / total
-        low, low_j = hull[0].worth, hull[0].energy_j
-        base += share * (low if measure == 1 else low_j)
-        for one in hull[1:]:
-            high, high_j = one.worth, one.energy_j
-            gain, cost = high - low, high_j - low_j
-            steps.append((gain / max(_TINY, cost), share * gain, share * cost, regime))
-            low, low_j = high, high_j
-    steps.sort(key=itemgetter(0), reverse=True)
-    present, taken, last, slack = hulls[0][1], 0, 0.0, _TINY * abs(goal)
-    for step in steps:
+    base = stairs.worth if measure == 1 else stairs.energy_j
+    taken, last, slack = 0, 0.0, _TINY * abs(goal)
+    for step in stairs.steps:
         slope, size, regime = step[0], step[measure], step[3]
         left = goal - base
         if left <= slack and (measure == 1 or size > slack):  # a step that costs no energy is taken all the same

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from edgehybrid.runtime.control.appraise import Appraised, Level, Menu, Row, Terms, appraised, punctual, weigh
-from edgehybrid.runtime.control.doubt import expected_price, steeper
+from edgehybrid.runtime.control.doubt import in_doubt
 from edgehybrid.runtime.control.evolve import evolve
 from edgehybrid.runtime.control.goals import Goals
-from edgehybrid.runtime.control.hull import Hull, Mix, for_energy, for_worth, hull_of, upper_hull
+from edgehybrid.runtime.control.hull import Hull, Mix, for_worth, hull_of, upper_hull
 from edgehybrid.runtime.control.prices import Warmth, cool
 from edgehybrid.runtime.control.slowdown import SHARE_TAU_S, Slowdown
 
@@ -132,10 +132,7 @@ def _within_goals(
     if goal is not None:
         mix, limit = for_worth(hulls, goal), "quality"
     if wanted.most_j is not None and (limit == "" or mix.energy_j > wanted.most_j):
-        if wanted.doubt_j > 0.0:
-            price = expected_price(hulls, wanted.most_j, wanted.doubt_j, wanted.skipped_worth)
-            hulls = [(weight, steeper(one, price)) for weight, one in hulls]
-        within = for_energy(hulls, wanted.most_j)
+        within = in_doubt(hulls, wanted.most_j, wanted.doubt_j, wanted.skipped_worth)
         if limit == "" or within.energy_j < mix.energy_j:
             mix, limit = within, "energy"
     return _urgent(hull, mix, wanted.urgency), limit
