@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from queue import SimpleQueue
 
 import numpy as np
 import pytest
@@ -188,6 +189,27 @@ def test_a_source_that_never_answers_holds_nobody(engine: Engine, how: Arrangeme
         if not ours():
             break
         time.sleep(0.01)
+
+
+@BESIDE
+def test_a_source_may_wait_for_results(engine: Engine, how: Arrangement) -> None:
+    """A source that gives the next input once a result was taken, quick at first: nobody hangs."""
+    given: SimpleQueue[int | None] = SimpleQueue()
+    inputs, askers = numbered(40), set()
+
+    def source() -> Iterator[Feeds]:
+        while (k := given.get()) is not None:
+            askers.add(threading.current_thread())
+            yield inputs[k]
+
+    for k in range(3):
+        given.put(k)
+    results = engine.stream(source(), arrangement=how)
+    for k in range(40):
+        assert k == number_of(next(results))
+        given.put(None if k + 3 > 39 else k + 3)
+    assert [] == list(results)
+    assert threading.current_thread() not in askers  # who takes results is never held by the source
 
 
 @BESIDE
