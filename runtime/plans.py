@@ -88,7 +88,8 @@ class Plans:
         gone.clear()
         if worth:
             self._trim()
-        point = replace(point, threads=part.threads or 1, variants=point.pieces if part.pieces else point.variants)
+        form = point.on_threads(part.threads or 1)
+        point = replace(form, variants=form.pieces if part.pieces else form.variants)
         plan = load_plan(self._bundle, point, self._execution, self._backend, self._goldens, self._dial)
         if isinstance(plan, GuardedPlan) and (patience := self._patience) is not None:
             plan.allow(lambda: patience(point))
