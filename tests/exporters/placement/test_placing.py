@@ -110,7 +110,9 @@ def test_chains_over_several_back_ends_compete(placed: Built) -> None:
         assert isinstance(candidate.file, PlacedFile)
         again = read_placed(candidate.file.content)
         assert [p.content for p in candidate.parts] == [p.content for p in again]
-        assert [(p.backend, p.inputs) for p in candidate.parts] == [(p.backend, p.inputs) for p in again]
+        assert [(p.backend, p.threads, p.inputs) for p in candidate.parts] == [
+            (p.backend, p.threads, p.inputs) for p in again
+        ]
 
 
 def test_a_mixed_chain_becomes_a_point(floats: Built, prepared: Prepared, tools: Tools, tmp_path: Path) -> None:
