@@ -16,6 +16,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
@@ -24,7 +25,7 @@ from weakref import WeakKeyDictionary
 from edgehybrid.runtime.backends import Array
 from edgehybrid.runtime.execution.arrangement import Arrangement, Borders
 from edgehybrid.runtime.execution.bell import Bell
-from edgehybrid.runtime.execution.parcels import NUDGE, Job, Parcel, in_order, placed
+from edgehybrid.runtime.execution.parcels import NUDGE, Job, Parcel, finish, in_order, placed
 from edgehybrid.runtime.execution.plan import Plan
 from edgehybrid.runtime.execution.times import Times
 from edgehybrid.runtime.execution.traces import Trace
@@ -39,7 +40,7 @@ SLOW_S = 1e-4
 """A source that takes longer, the app's work before a run included, has a thread of its own, which costs about as much:
 two switches of threads an input."""
 
-_RECENT = 8  # inputs that the mean of its seconds goes over, about
+_RECENT, _MOST_S = 8, 2 * SLOW_S  # inputs that means go over, about; and the most that one input counts for
 _SPARE = 2  # inputs that wait where the taker helps: for it, and for the worker that asks
 _SOURCE = object()  # found by a worker: it may ask the source
 
@@ -82,16 +83,14 @@ class Line(Generic[T, R]):
         self.taken, self.exhausted = 0, False
         self._given, self._stopped = 0, False
         self._failure: BaseException | None = None
-        self._asking = threading.Lock()  # held by whoever asks the source
+        self._asking, self._swap = threading.Lock(), threading.Lock()  # the first is held by whoever asks the source
         self._asker: threading.Thread | None = None
         self._mean_s, self._slow, self._over = 0.0, False, False  # over: the source is not asked again
         self._divided = False  # whether the last input goes from worker to worker
         self._scout_bell, self._scouted = Bell(), False
-        self._naps = False  # whether the taker would run an input if there were one
-        self._away_s, self._away = 0.0, False  # of whoever takes the results, between two of them
+        self._away_s, self._away, self._naps = 0.0, False, False  # of the taker: between results; would run an input
         self._bells: list[Bell] = []  # of whoever works at each place
         self._places: list[int] = []  # by worker
-        self._swap = threading.Lock()
         self._own: list[deque[Parcel[T]]] = []
         self._shared: deque[Parcel[T]] = deque()
         self._done: SimpleQueue[Parcel[T]] = SimpleQueue()
@@ -177,7 +176,7 @@ class Line(Generic[T, R]):
 
     def _notice(self, took_s: float) -> None:
         """Take in how long the taker was away, and find out whether a lane may be its own."""
-        self._away_s += (took_s - self._away_s) / min(self._given, _RECENT)
+        self._away_s += (min(took_s, _MOST_S) - self._away_s) / _RECENT
         away = self._away_s > (SLOW_S / 2 if self._away else SLOW_S)
         if away != self._away:
             self._away = away
@@ -190,24 +189,25 @@ class Line(Generic[T, R]):
     def _crew(self) -> int:
         """How many workers may run something."""
         how = self._arranged()
-        return how.lanes - self._helps(how)
+        return how.lanes - (self._helps(how) and not self._naps)
 
     def _help(self) -> bool:
         """Run an input in the thread that takes the results, never ask the source; tell whether there was one."""
         self._naps = False
         if self._stopped or not self._helps(self._arranged()):
             return False
-        while True:
-            try:
-                parcel = self._shared.popleft()
-            except IndexError:
-                if self._naps:
-                    return False
-                self._naps = True  # and look once more
-                continue
-            self._naps = False
-            self._run(parcel, 0)
-            return True
+        while not self._shared:
+            if self._naps:
+                self._call()  # one worker more, until there is something to run again
+                return False
+            self._naps = True  # and look once more
+        try:
+            parcel = self._shared.popleft()
+        except IndexError:
+            return True  # a worker was quicker: look again
+        self._naps = False
+        self._run(parcel, 0)
+        return True
 
     def _take(self) -> Parcel[T] | None:
         """Ask the source, if there is still room; ``_asking`` is held, and released here."""
@@ -258,7 +258,7 @@ class Line(Generic[T, R]):
 
     def _learn(self, took_s: float) -> None:
         """Take in how long the source took, and find out whether it needs the scout."""
-        self._mean_s += (took_s - self._mean_s) / min(self.taken + 1, _RECENT)
+        self._mean_s += (min(took_s, _MOST_S) - self._mean_s) / _RECENT
         self._slow = self._mean_s > (SLOW_S / 2 if self._slow else SLOW_S)
         if self._slow and not self._scouted:
             self._scouted = True
@@ -268,7 +268,7 @@ class Line(Generic[T, R]):
         """Say where an input is handed over, if it is."""
         arrangement = self._arranged()
         lanes = arrangement.lanes
-        self._hire(self._crew())
+        self._hire(lanes)
         self._divided = arrangement.mode == "pipeline" and len(job.plan.stages) > 1 and lanes > 1
         if self._divided:
             if job.plan not in self._borders:
@@ -320,10 +320,9 @@ class Line(Generic[T, R]):
         if self._stopped:
             return False
         place = self._places[worker]
-        try:
-            return self._own[place].popleft()
-        except IndexError:
-            pass
+        if mine := self._own[place]:  # a queue of one worker; but the two of a swap may both look
+            with suppress(IndexError):
+                return mine.popleft()
         if place and place >= self._crew():  # too many by now: leave it to the first
             if self._shared or self._may_ask(0):
                 self._bells[0].ring()
@@ -395,13 +394,7 @@ class Line(Generic[T, R]):
         for parcel in in_order(self._done):
             if self._stopped:
                 return
-            if parcel.error is None and not parcel.ends:
-                began_s = _now()
-                try:
-                    parcel.value = after(parcel.item, parcel.value)  # type: ignore[arg-type]  # it has its item
-                except BaseException as error:  # noqa: BLE001  # carried to whoever takes the results
-                    parcel.error = placed(error, self._first + parcel.number, "the work after it")
-                self._times.after_s += _now() - began_s
+            finish(parcel, after, self._first, self._times)
             self._out.put(parcel)
             if parcel.error is not None or parcel.ends:
                 return

@@ -9,6 +9,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
 from edgehybrid.runtime.execution.plan import Plan
+from edgehybrid.runtime.execution.times import Times
 from edgehybrid.runtime.execution.traces import Trace
 
 T = TypeVar("T")
@@ -57,6 +58,25 @@ def placed(error: E, number: int, where: str) -> E:
     """Note at an error which input it met, and where."""
     error.add_note(f"This was input {number} of the stream (the first is 0), in {where}.")
     return error
+
+
+def finish(parcel: Parcel[T], after: Callable[[T, Any], Any], first: int, times: Times) -> None:
+    """Do the app's work with a result; an error is carried on in its place.
+
+    Args:
+        parcel: Its place in the order.
+        after: The work.
+        first: Number of the first input, for what errors say.
+        times: Where the time goes.
+    """
+    if parcel.error is not None or parcel.ends:
+        return
+    began_s = _now()
+    try:
+        parcel.value = after(parcel.item, parcel.value)  # type: ignore[arg-type]  # it has its item
+    except BaseException as error:  # noqa: BLE001  # carried to whoever takes the results
+        parcel.error = placed(error, first + parcel.number, "the work after it")
+    times.after_s += _now() - began_s
 
 
 def in_order(queue: SimpleQueue[Parcel[T]], meanwhile: Callable[[], bool] = lambda: False) -> Iterator[Parcel[T]]:

@@ -278,12 +278,12 @@ def test_waiting_is_not_latency(fake_backend: FakeBackend, write_marks: Callable
     for behaviour in fake_backend.behaviours.values():
         behaviour.latency_s = 0.01
     with Engine(write_marks(real=False), root=tmp_path, background=False, backends={"onnx": fake_backend}) as engine:
-        inputs = [{"x": np.ones((1, 4), np.float32)}] * 12
+        inputs = [{"x": np.ones((1, 4), np.float32)}] * 24
         how = Arrangement(mode="replicas", workers=1, ahead=3)
         results = list(engine.stream(inputs, before=_decode, arrangement=how))
         status = engine.status()
     assert all(result.latency_ms < 2 * 10 + 10 for result in results)
-    assert results[6].waited_ms > results[6].latency_ms  # three were before it
+    assert results[18].waited_ms > results[18].latency_ms  # three were before it
     assert status.waits.p50_ms is not None
     assert status.latency.p50_ms is not None
     assert status.waits.p50_ms > status.latency.p50_ms
