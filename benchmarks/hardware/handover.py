@@ -30,18 +30,18 @@ class Stage:
     """A session that multiplies matrices and notes when it begins and ends."""
 
     def __init__(self, source: str, target: str, size: int, times: int) -> None:
-        self._times = times
+        self._work = np.ones((times, size, size), np.float32)
+        self._room = np.empty_like(self._work)
         self.inputs = (TensorSpec(name=source, dtype="float32", shape=(1, size, size)),)
         self.outputs = (TensorSpec(name=target, dtype="float32", shape=(1, size, size)),)
         self.begun: list[float] = []
         self.ended: list[float] = []
 
     def run(self, feeds: Mapping[str, Array], /) -> dict[str, Array]:
-        """Multiply the input with itself: numpy lets other threads run meanwhile."""
+        """Multiply matrices, and pass the input on: numpy lets other threads run meanwhile."""
         self.begun.append(_now())
-        (value,) = feeds.values()
-        for _ in range(self._times):
-            result = {self.outputs[0].name: value @ value}
+        result = dict.fromkeys((self.outputs[0].name,), next(iter(feeds.values())))
+        np.matmul(self._work, self._work, out=self._room)  # one call, outside of the interpreter
         self.ended.append(_now())
         return result
 
