@@ -6,7 +6,7 @@ The field names are those of ``inspect --json``; units are in the names (``ms``,
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 EnergyMethod = Literal["sensor", "gauge", "model"]
@@ -165,13 +165,14 @@ class OperatingPoint:
         energy_mj: Energy of one inference.
         size_bytes: Bytes on disk that this point needs (shared weights counted once).
         resident_bytes: Growth of the resident set by loading and running it.
-        threads: Intra-op threads it was measured with and runs with.
+        threads: Intra-op threads it was measured with and runs with; the most of any stage.
         expected_depth: Mean number of stages that an input uses.
         exits: Stage name to its exit; empty without exits.
         risk: What the exits promise; ``None`` without exits.
         depths: Figures by depth, first the answers after one stage; empty without exits.
         relaxed_quality: Quality at the exit scalar 1; ``None`` without exits. ``quality`` is that at 0.
         placement: Stage name to back end; a stage that is not named runs on that of its variant.
+        stage_threads: Stage name to its threads, where it measured best with fewer than ``threads``.
         pieces: The same point cut for a pipeline: stage name to variant name, in the order in which they run; empty
             where it is not cut. ``variants`` is what runs otherwise.
     """
@@ -192,6 +193,11 @@ class OperatingPoint:
     relaxed_quality: Quality | None = None
     placement: Mapping[str, str] = field(default_factory=dict)
     pieces: Mapping[str, str] = field(default_factory=dict)
+    stage_threads: Mapping[str, int] = field(default_factory=dict)
+
+    def on_threads(self, threads: int) -> OperatingPoint:
+        """Return the point on other threads: then all of its stages run on as many."""
+        return self if threads == self.threads else replace(self, threads=threads, stage_threads={})
 
     @property
     def accelerators(self) -> frozenset[str]:

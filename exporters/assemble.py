@@ -88,6 +88,7 @@ def _point(level: str, name: str, chosen: Chosen, prepared: Prepared) -> Operati
         resident_bytes=chosen.memory[name],
         threads=candidate.threads,
         placement=placement,
+        stage_threads={part.stage: part.threads for part in candidate.parts if part.threads != candidate.threads},
         pieces={stage.name: name for stage in chosen.pieces[name].chain.stages} if name in chosen.pieces else {},
     )
 
@@ -341,7 +342,7 @@ def reload_check(chosen: Chosen) -> Callable[[Path], None]:
             threads[stage.name, loaded.chain.name] = loaded.chain.candidate.threads
     for candidate in chosen.mixed:
         for part in candidate.parts:
-            threads[part.stage, part.variant] = candidate.threads
+            threads[part.stage, part.variant] = part.threads
 
     def check(folder: Path) -> None:
         bundle = Bundle.open(folder)

@@ -122,7 +122,7 @@ def _open(candidate: Candidate, packed: Packed, place: Path, reference: Session 
         request = LoadRequest(model_file=place / MODEL_FILE, weights_dir=place.parent, threads=candidate.threads)
         return OnnxBackend().load(request)
     if isinstance(candidate.file, PlacedFile):
-        return open_placed(candidate.parts, place, candidate.threads)
+        return open_placed(candidate.parts, place)
     (place / TFLITE_FILE).write_bytes(candidate.file.content)
     request = LoadRequest(
         model_file=place / TFLITE_FILE,
@@ -273,7 +273,8 @@ def memory_of(trial: Trial, names: Sequence[str], prepared: Prepared, tools: Too
 
         def measure(candidate: Candidate = candidate) -> dict[str, NDArray[np.generic]]:
             files = trial.model_files(candidate.name)
-            grown = resident_bytes(files, trial.folder, feeds, candidate.threads, candidate.backends)
+            threads = [part.threads for part in candidate.parts] or [candidate.threads]
+            grown = resident_bytes(files, trial.folder, feeds, threads, candidate.backends)
             return {"bytes": np.array(grown)}
 
         found[name] = int(tools.cache.get(key, measure)["bytes"])

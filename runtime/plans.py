@@ -9,7 +9,7 @@ from dataclasses import replace
 from edgehybrid.bundle import Bundle
 from edgehybrid.points import OperatingPoint
 from edgehybrid.profiles import ExecutionPolicy, MemoryPolicy
-from edgehybrid.runtime.backends import Backend, make_backend, shrink
+from edgehybrid.runtime.backends import Backend, make_backend
 from edgehybrid.runtime.execution import (
     WORTH_BYTES,
     Dial,
@@ -88,11 +88,11 @@ class Plans:
         gone.clear()
         if worth:
             self._trim()
-        point = replace(point, threads=part.threads or 1, variants=point.pieces if part.pieces else point.variants)
+        form = point.on_threads(part.threads or 1)
+        point = replace(form, variants=form.pieces if part.pieces else form.variants)
         plan = load_plan(self._bundle, point, self._execution, self._backend, self._goldens, self._dial)
         if isinstance(plan, GuardedPlan) and (patience := self._patience) is not None:
             plan.allow(lambda: patience(point))
-        shrink()  # the self-test ran several inputs at once: twice the memory of one, which nobody needs any more
         with self._lock:
             self._kept[part] = (plan, point.resident_bytes)
             self._serving = self._serving or (plan,)

@@ -1,8 +1,9 @@
 """Streams over two cores: ``python -m benchmarks.hardware.stream [SAMPLE ...]``.
 
-Each sample is exported once, in two pieces too. Then ``engine.stream`` in every arrangement, one core (the same engine,
-kept on it), and ONNX Runtime with two threads as it comes, on the same model file, run in turn for half a second each,
-in an order that changes; the ratio of the medians over the rounds, with a 95 % interval over paired rounds.
+The named samples are measured, and what was measured of others is kept. Each is exported once, in two pieces too. Then
+``engine.stream`` in every arrangement, one core (the same engine, kept on it), and ONNX Runtime with two threads as it
+comes, on the same model file, run in turn for half a second each, in an order that changes; the ratio of the medians
+over the rounds, with a 95 % interval over paired rounds.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
-from benchmarks.hardware.parts import write_part
+from benchmarks.hardware.parts import read_part, write_part
 from benchmarks.machine import Floats, describe_machine, ratio_of_medians
 from edgehybrid import Arrangement, Engine
 from edgehybrid.bundle import Bundle
@@ -51,7 +52,7 @@ def main() -> int:
     parser.add_argument("samples", nargs="*", help="; ".join(EVALUATION))
     parser.add_argument("--rounds", type=int, default=12)
     options = parser.parse_args()
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = dict(read_part("stream").get("points", {}))
     with tempfile.TemporaryDirectory(prefix="edgehybrid-") as top:
         os.environ["XDG_STATE_HOME"] = str(Path(top) / "state")
         for name in options.samples or EVALUATION:
@@ -59,8 +60,9 @@ def main() -> int:
             rows = inputs(name)
             for point in bundle.points:
                 if point.pieces:
-                    found[f"{name} {point.name}"] = compare(bundle, point.name, rows, options.rounds)
-    write_part("stream", {"points": found}, markdown(found))
+                    measured = compare(bundle, point.name, rows, options.rounds)
+                    found[f"{name} {point.name}"] = measured | {"load_1min": describe_machine()["load_1min"]}
+                    write_part("stream", {"points": found}, markdown(found))
     return 0
 
 
@@ -169,10 +171,11 @@ def on_cores(count: int) -> Iterator[None]:
 def markdown(found: Mapping[str, Any]) -> str:
     """The section of the page."""
     machine = describe_machine()
+    loads = ", ".join(f"{point} {one['load_1min']}" for point, one in found.items() if "load_1min" in one)
     lines = [
         "## Streams on two cores",
         "",
-        f"`python -m benchmarks.hardware.stream` on {machine['cpu']}, load {machine['load_1min']}. Reach: "
+        f"`python -m benchmarks.hardware.stream` on {machine['cpu']}. Load of the machine: {loads}. Reach: "
         f"{REACH[ONE]} times one core, {REACH[ORT]} times ONNX Runtime with two threads.",
         "",
         "| point | arrangement | inputs a second | beside one core | beside onnxruntime, 2 threads |",

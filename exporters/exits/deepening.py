@@ -317,6 +317,7 @@ def _memory(loaded: LoadedChain, prepared: Prepared, tools: Tools) -> int:
     key = ("memory", *(stage.graph.digest for stage in loaded.chain.stages), str(threads), machine_key())
 
     def measure() -> Mapping[str, NDArray[np.generic]]:
-        return {"bytes": np.array(resident_bytes(loaded.model_files(), loaded.folder, feeds, threads))}
+        files = loaded.model_files()
+        return {"bytes": np.array(resident_bytes(files, loaded.folder, feeds, [threads] * len(files)))}
 
     return int(tools.cache.get(key, measure)["bytes"])

@@ -35,6 +35,7 @@ class Part:
         outputs: With the free axes of the model.
         schemes: Component to scheme.
         needs: Package to least version of an engine.
+        threads: Intra-op threads.
         content: The file, weights inside.
         graph: The same as a graph, of an ONNX file, whose weights are then shared with other variants.
     """
@@ -47,6 +48,7 @@ class Part:
     outputs: tuple[TensorSpec, ...]
     schemes: Mapping[str, str]
     needs: Mapping[str, str] = field(default_factory=dict)
+    threads: int = 1
     content: bytes = field(repr=False)
     graph: Graph | None = field(default=None, repr=False)
 
@@ -75,6 +77,7 @@ class PlacedFile:
                 inputs=part.inputs,
                 outputs=part.outputs,
                 needs=part.needs,
+                threads=part.threads,
                 size=len(part.content),
             )
             for part in self.parts
@@ -99,6 +102,7 @@ class _Head:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     needs: Mapping[str, str]
+    threads: int
     size: int
 
 
@@ -123,6 +127,7 @@ def read_placed(content: bytes) -> tuple[Part, ...]:
                 outputs=head.outputs,
                 schemes={},
                 needs=head.needs,
+                threads=head.threads,
                 content=content[at : at + head.size],
             )
         )

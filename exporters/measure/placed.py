@@ -55,7 +55,7 @@ class PlacedChain:
         return self._plan.run(feeds)[0]
 
 
-def open_placed(parts: Sequence[Part], folder: Path, threads: int = 1) -> Session:
+def open_placed(parts: Sequence[Part], folder: Path) -> Session:
     """Write ``parts`` into ``folder`` and load each on its back end.
 
     Raises:
@@ -67,7 +67,7 @@ def open_placed(parts: Sequence[Part], folder: Path, threads: int = 1) -> Sessio
         file = part_file(folder, part)
         file.write_bytes(part.content)
         request = LoadRequest(
-            model_file=file, threads=threads, inputs=part.inputs, outputs=part.outputs, needs=part.needs
+            model_file=file, threads=part.threads, inputs=part.inputs, outputs=part.outputs, needs=part.needs
         )
         sessions.append(make_backend(part.backend).load(request))
     return sessions[0] if len(sessions) == 1 else PlacedChain(parts, sessions)

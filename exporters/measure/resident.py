@@ -25,11 +25,14 @@ feeds, process = read_npz(Path(inputs)), psutil.Process()
 keys = keys.split(",")
 if any(key.startswith("tflite") for key in keys):
     import ai_edge_litert.interpreter
+threads = [int(n) for n in threads.split(",")]
 backends = [make_backend(key) for key in keys]
 before = process.memory_info().rss
-request = dict(weights_dir=Path(weights), threads=int(threads))
 files = [Path(m) for m in models.split(os.pathsep)]
-sessions = [b.load(LoadRequest(model_file=m, **request)) for b, m in zip(backends, files)]
+sessions = [
+    b.load(LoadRequest(model_file=m, weights_dir=Path(weights), threads=n))
+    for b, m, n in zip(backends, files, threads, strict=True)
+]
 for _ in range(3):
     values = dict(feeds)
     for session in sessions:
@@ -42,7 +45,7 @@ def resident_bytes(
     model_files: Sequence[Path],
     weights_dir: Path,
     feeds: Mapping[str, NDArray[np.generic]],
-    threads: int = 1,
+    threads: Sequence[int] = (),
     backends: Sequence[str] = (),
 ) -> int:
     """Growth of the resident set, in bytes; the engine's own code is loaded before and does not count.
@@ -51,7 +54,7 @@ def resident_bytes(
         model_files: The stages, in the order in which they run; one for an uncut model.
         weights_dir: Where their weights lie.
         feeds: Inputs of the model.
-        threads: Intra-op threads.
+        threads: Intra-op threads of each stage; 1 by default.
         backends: Back end of each stage; by default by the kind of its file.
 
     Raises:
@@ -61,10 +64,9 @@ def resident_bytes(
     inputs.write_bytes(npz_bytes(feeds))
     keys = backends or ["tflite" if file.suffix == ".tflite" else "onnx" for file in model_files]
     models = os.pathsep.join(map(str, model_files))
+    numbers = ",".join(map(str, threads or [1] * len(model_files)))
     command = [sys.executable, "-c", _CHILD, models, str(weights_dir)]
-    done = subprocess.run(
-        [*command, str(inputs), str(threads), ",".join(keys)], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([*command, str(inputs), numbers, ",".join(keys)], capture_output=True, text=True, check=False)
     if done.returncode != 0 or not done.stdout.strip().isdigit():
         said = done.stderr.strip().splitlines()
         raise ExportError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from edgehybrid.exporters.placement.stages import (
     elsewhere,
     float_stages,
     measure,
+    on_threads,
     onnx_parts,
     tflite_parts,
 )
@@ -82,11 +83,10 @@ def propose_mixed(
         why = "; ".join(f"{skip.where}: {skip.why}" for skip in found.skipped[:2]) or "no place where few values cross"
         return [], [Dropped(name=MIXED, reason=f"the model cannot be cut: {why}")]
     sets = [list(some) for n in range(1, reach.at_once + 1) for some in combinations(cuts, n)]
-    settings = [options, *(replace(options, threads=n) for n in reach.threads if n != options.threads)]
+    threads = tuple(dict.fromkeys((options.threads, *reach.threads)))
     cases = [
-        _Case(built, prepared, keys, setting, f"placed{number}", sorted(some, key=lambda cut: cut.share))
+        _Case(built, prepared, keys, options, f"placed{number}", sorted(some, key=lambda cut: cut.share), threads)
         for number, some in enumerate(sets, 1)
-        for setting in settings
     ]
     tools.progress.start(len(cases), "placement")
     candidates: list[Candidate] = []
@@ -123,6 +123,7 @@ class _Case:
     options: ExportOptions
     prefix: str
     cuts: Sequence[Cut]
+    threads: Sequence[int]
 
     def propose(self, best: Candidate, most: int, budget_s: float) -> tuple[list[Candidate], list[Dropped]]:
         """Measure the stages, and turn the best ways into candidates."""
@@ -168,7 +169,7 @@ class _Case:
                 everywhere,
                 place / "loaded",
                 budget_s=budget_s / len(stages),
-                threads=self.options.threads,
+                threads=self.threads,
                 seed=self.options.seed,
             )
             offered.append(Offered(parts=offer.parts, steps=offer.steps, dropped=(*dropped[k], *offer.dropped)))
@@ -190,34 +191,41 @@ class _Case:
 
     def _candidate(self, way: Way, offered: Sequence[Offered], number: int) -> Candidate:
         parts = [offer.parts[step.option] for offer, step in zip(offered, way.steps, strict=True)]
-        threads = self.options.threads
-        name = f"{MIXED}-{self.prefix}-{number}" + (f"-{threads}t" if threads > 1 else "")
-        return mixed_candidate(name, parts, self.prepared, threads)
+        name = f"{MIXED}-{self.prefix}-{number}" + on_threads(max(part.threads for part in parts))
+        return mixed_candidate(name, parts, self.prepared)
 
 
-def mixed_candidate(name: str, parts: Sequence[Part], prepared: Prepared, threads: int) -> Candidate:
-    """Make one candidate of parts that run one after the other."""
+def mixed_candidate(name: str, parts: Sequence[Part], prepared: Prepared) -> Candidate:
+    """Make one candidate of parts that run one after the other, each on its own threads."""
     return Candidate(
         name=name,
         graph=prepared.model.graph,
         plan=Plan(name=name, recipe={f"{part.stage} ({', '.join(part.schemes)})": _words(part) for part in parts}),
         schemes=_schemes(parts),
-        threads=threads,
+        threads=max(part.threads for part in parts),
         file=PlacedFile(parts=tuple(parts)),
     )
 
 
 def _words(part: Part) -> str:
-    return part.variant if "@" in part.variant or part.variant.startswith("tflite-") else f"{part.variant} in ONNX"
+    name = part.variant if "@" in part.variant or part.variant.startswith("tflite-") else f"{part.variant} in ONNX"
+    return f"{name} on {part.threads} threads" if part.threads > 1 else name
 
 
 def pick_by_class(offered: Sequence[Offered], border_s: Border, most: int) -> Picked:
-    """Pick among all ways, and apart among those without static integers, whose quality is the safer one."""
+    """Pick among all ways, and apart among those that are safer or cheaper.
+
+    Without static integers quality is the safer one; on one number of threads throughout, CPU time is less than where
+    every stage takes as many as make it fastest.
+    """
     every = [offer.steps for offer in offered]
-    safe = [tuple(step for step in steps if "w8a8" not in step.option) for steps in every]
     first = pick(every, border_s, most)
-    second = pick(safe, border_s, most) if all(safe) else Picked(ways=())
-    ways = tuple({way.steps: way for way in (*first.ways, *second.ways)}.values())
+    classes = [[tuple(step for step in steps if "w8a8" not in step.option) for steps in every]]
+    counts = sorted({step.threads for steps in every for step in steps})
+    if len(counts) > 1:
+        classes += [[tuple(step for step in steps if step.threads == n) for steps in every] for n in counts]
+    others = [pick(some, border_s, most).ways for some in classes if all(some)]
+    ways = tuple({way.steps: way for way in (*first.ways, *(way for some in others for way in some))}.values())
     return Picked(ways=ways, why_not=first.why_not if not ways else "")
 
 

@@ -8,11 +8,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One stage in one precision on one back end; ``cost_s`` was measured alone, layout changes at its ends with it."""
+    """One stage in one precision on one back end, with its threads.
+
+    ``cost_s`` was measured alone, layout changes at its ends with it.
+    """
 
     option: str
     backend: str
     cost_s: float
+    threads: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -203,16 +203,26 @@ def elsewhere(parts: Mapping[str, Part], keys: Sequence[str]) -> Iterator[tuple[
 
 
 def measure(
-    stage: StageFloat, parts: Mapping[str, Part], folder: Path, *, budget_s: float, threads: int, seed: int
+    stage: StageFloat, parts: Mapping[str, Part], folder: Path, *, budget_s: float, threads: Sequence[int], seed: int
 ) -> Offered:
-    """Load every option of a stage, check it against the float stage, and time all of them, interleaved."""
+    """Load every option of a stage, check it against the float stage, and time all of them, interleaved.
+
+    Args:
+        stage: The stage.
+        parts: Its files, each for a back end.
+        folder: Where they are written.
+        budget_s: Seconds for timing.
+        threads: Numbers of threads, each tried with each file.
+        seed: Of the order.
+    """
+    parts = {name + on_threads(n): replace(part, threads=n) for n in threads for name, part in parts.items()}
     sessions: dict[str, Session] = {}
     dropped = []
     for name, part in parts.items():
         place = folder / f"{stage.name} {name}"
         place.mkdir()
         try:
-            session = open_placed((part,), place, threads)
+            session = open_placed((part,), place)
             if why := _strays(session, stage, part):
                 raise BackendError(why, "It is left out.")
         except EdgeHybridError as error:
@@ -225,10 +235,15 @@ def measure(
     runs = {name: (lambda session=session: session.run(feeds)) for name, session in sessions.items()}
     wall_s = np.median(interleave(runs, budget_s=budget_s, seed=seed).wall_s, axis=0)
     steps = tuple(
-        Step(option=name, backend=parts[name].backend, cost_s=float(cost))
+        Step(option=name, backend=parts[name].backend, cost_s=float(cost), threads=parts[name].threads)
         for name, cost in zip(sessions, wall_s, strict=True)
     )
     return Offered(parts={name: parts[name] for name in sessions}, steps=steps, dropped=tuple(dropped))
+
+
+def on_threads(threads: int) -> str:
+    """What the name of an option or candidate ends with."""
+    return f"-{threads}t" if threads > 1 else ""
 
 
 def _strays(session: Session, stage: StageFloat, part: Part) -> str:

@@ -55,6 +55,7 @@ def _placed(candidate: Candidate, key: str, prepared: Prepared) -> Candidate:
         inputs=prepared.model.inputs,
         outputs=prepared.model.outputs,
         schemes=candidate.schemes,
+        threads=candidate.threads,
         needs=lite.needs if isinstance(lite, TfliteFile) else {},
         content=candidate.to_bytes(),
         graph=candidate.graph if lite is None else None,

@@ -1,6 +1,5 @@
 """Inference engines behind one small protocol."""
 
-from edgehybrid.runtime.backends.arena import shrink
 from edgehybrid.runtime.backends.assignment import (
     MAX_CPU_SHARE,
     MAX_ISLANDS,
@@ -55,6 +54,5 @@ __all__ = [
     "is_tflite",
     "make_backend",
     "refusal",
-    "shrink",
     "survey_backends",
 ]

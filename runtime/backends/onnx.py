@@ -6,7 +6,6 @@ import importlib.util
 from typing import Any
 
 from edgehybrid.errors import BackendError, ModelError
-from edgehybrid.runtime.backends import arena
 from edgehybrid.runtime.backends.assignment import Assignment, from_subgraphs, refusal
 from edgehybrid.runtime.backends.protocol import LoadRequest, Session
 from edgehybrid.runtime.backends.providers import CPU_PROVIDER, Offer, Provider, offer_of
@@ -125,7 +124,8 @@ def _options(ort: Any, request: LoadRequest) -> Any:
     options.intra_op_num_threads = request.threads
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-    arena.share(ort, options)
+    # An arena keeps the most that it ever needed, and its lock holds up replicas: the heap is as fast without (0048).
+    options.enable_cpu_mem_arena = False
     options.log_severity_level = 4  # fatal only: errors reach the caller as exceptions, once
     # A pool that spins burns a core while the app is idle.
     options.add_session_config_entry("session.intra_op.allow_spinning", "1" if request.spinning else "0")

@@ -135,7 +135,7 @@ def _load(
         key = (how.threads, pieces)
         try:
             if key not in plans:
-                form = replace(point, threads=how.threads, variants=point.pieces if pieces else point.variants)
+                form = replace(point.on_threads(how.threads), variants=point.pieces if pieces else point.variants)
                 plans[key] = load_plan(bundle, form, ExecutionPolicy(), find, goldens, Dial(None))
             found[how] = plans[key]
         except EdgeHybridError:

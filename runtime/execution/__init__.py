@@ -8,10 +8,11 @@ from edgehybrid.runtime.execution.gate import Gate, gate_distance, make_gate, sk
 from edgehybrid.runtime.execution.goldens import Goldens
 from edgehybrid.runtime.execution.guarded import GuardedPlan
 from edgehybrid.runtime.execution.ledger import LatencyStats, Ledger, Note
-from edgehybrid.runtime.execution.line import Job, Line, placed
+from edgehybrid.runtime.execution.line import Line
 from edgehybrid.runtime.execution.loading import audit_plan, backend_of, load_plan, load_request, self_test
 from edgehybrid.runtime.execution.losses import exit_losses
 from edgehybrid.runtime.execution.memory import WORTH_BYTES, find_trim
+from edgehybrid.runtime.execution.parcels import Job, placed
 from edgehybrid.runtime.execution.plan import Plan, alone, falls_to
 from edgehybrid.runtime.execution.times import Times
 from edgehybrid.runtime.execution.traces import Seen, Trace

@@ -16,7 +16,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
 from functools import partial
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
@@ -25,13 +25,13 @@ from weakref import WeakKeyDictionary
 from edgehybrid.runtime.backends import Array
 from edgehybrid.runtime.execution.arrangement import Arrangement, Borders
 from edgehybrid.runtime.execution.bell import Bell
+from edgehybrid.runtime.execution.parcels import NUDGE, Job, Parcel, finish, in_order, placed
 from edgehybrid.runtime.execution.plan import Plan
 from edgehybrid.runtime.execution.times import Times
 from edgehybrid.runtime.execution.traces import Trace
 
 T = TypeVar("T")
 R = TypeVar("R")
-E = TypeVar("E", bound=BaseException)
 
 SOURCE_GRACE_S = 1.0
 """How long the end of a line waits for its source to answer."""
@@ -40,50 +40,12 @@ SLOW_S = 1e-4
 """A source that takes longer, the app's work before a run included, has a thread of its own, which costs about as much:
 two switches of threads an input."""
 
-_RECENT = 8  # inputs that the mean of its seconds goes over, about
+_RECENT, _MOST_S = 8, 2 * SLOW_S  # inputs that means go over, about; and the most that one input counts for
+_SPARE = 2  # inputs that wait where the taker helps: for it, and for the worker that asks
 _SOURCE = object()  # found by a worker: it may ask the source
 
 _log = logging.getLogger("edgehybrid")
 _now = time.monotonic
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class Job:
-    """One input on its way.
-
-    Attributes:
-        plan: What it began on, and ends on.
-        steps: Runs a stage at every ``next``; returns the trace.
-        busy_s: Time in each stage that ran so far.
-        begun_s: When it was ready to run.
-        borders: Stages before each hand-over to the next worker; none: whoever takes it runs it whole.
-        lost_s: Of that time, what an accelerator took that then failed.
-    """
-
-    plan: Plan
-    steps: Generator[None, None, Trace]
-    busy_s: list[float] = field(default_factory=list)
-    begun_s: float = field(default_factory=_now)
-    borders: tuple[int, ...] = ()
-    lost_s: float = 0.0
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class _Parcel(Generic[T]):
-    """A place in the order: an input, then its result; an error; or the end."""
-
-    number: int
-    item: T | None = None
-    job: Job | None = None
-    value: Any = None
-    error: BaseException | None = None
-    ends: bool = False
-
-
-def placed(error: E, number: int, where: str) -> E:
-    """Note at an error which input it met, and where."""
-    error.add_note(f"This was input {number} of the stream (the first is 0), in {where}.")
-    return error
 
 
 class Line(Generic[T, R]):
@@ -121,18 +83,18 @@ class Line(Generic[T, R]):
         self.taken, self.exhausted = 0, False
         self._given, self._stopped = 0, False
         self._failure: BaseException | None = None
-        self._asking = threading.Lock()  # held by whoever asks the source
+        self._asking, self._swap = threading.Lock(), threading.Lock()  # the first is held by whoever asks the source
         self._asker: threading.Thread | None = None
         self._mean_s, self._slow, self._over = 0.0, False, False  # over: the source is not asked again
         self._divided = False  # whether the last input goes from worker to worker
         self._scout_bell, self._scouted = Bell(), False
+        self._away_s, self._away, self._naps = 0.0, False, False  # of the taker: between results; would run an input
         self._bells: list[Bell] = []  # of whoever works at each place
         self._places: list[int] = []  # by worker
-        self._swap = threading.Lock()
-        self._own: list[deque[_Parcel[T]]] = []
-        self._shared: deque[_Parcel[T]] = deque()
-        self._done: SimpleQueue[_Parcel[T]] = SimpleQueue()
-        self._out: SimpleQueue[_Parcel[T]] = self._done if after is None else SimpleQueue()
+        self._own: list[deque[Parcel[T]]] = []
+        self._shared: deque[Parcel[T]] = deque()
+        self._done: SimpleQueue[Parcel[T]] = SimpleQueue()
+        self._out: SimpleQueue[Parcel[T]] = self._done if after is None else SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._borders: WeakKeyDictionary[Plan, Borders] = WeakKeyDictionary()
 
@@ -142,13 +104,13 @@ class Line(Generic[T, R]):
         Raises:
             Exception: What the source, the app's own work or a stage raised, in its place in the order.
         """
-        self._hire(self._arranged().lanes)
+        self._hire(1)  # who asks the source hires the others
         if self._after is not None:
             self._spawn("out", partial(self._give_out, self._after))
         times = self._times
         times.wait()
         try:
-            for parcel in _in_order(self._out):
+            for parcel in in_order(self._out, self._help):
                 times.came()
                 if self._failure is not None:
                     raise self._failure
@@ -161,7 +123,9 @@ class Line(Generic[T, R]):
                 self._call()
                 came_s = _now()
                 yield parcel.value
-                times.taker_s += _now() - came_s
+                took_s = _now() - came_s
+                times.taker_s += took_s
+                self._notice(took_s)
                 times.wait()
         finally:
             times.came()
@@ -178,9 +142,9 @@ class Line(Generic[T, R]):
         self._failure, self._stopped = self._failure or failure, True
         for bell in (self._scout_bell, *self._bells):
             bell.ring()
-        self._done.put(_Parcel(number=-1))
+        self._done.put(Parcel(number=-1))
         if self._out is not self._done:
-            self._out.put(_Parcel(number=-1))
+            self._out.put(Parcel(number=-1))
         for thread in self._threads:
             if thread is not threading.current_thread():
                 thread.join(SOURCE_GRACE_S if thread is self._asker else None)
@@ -204,13 +168,48 @@ class Line(Generic[T, R]):
         return not self._over and self.taken - self._given < self._arranged().in_flight
 
     def _call(self) -> None:
-        """Wake somebody who may ask the source, if all who may sleep."""
+        """Wake one who may ask the source, if any such one sleeps."""
         if self._slow:
             self._scout_bell.ring()
         elif not self._over:
-            any(bell.ring() for bell in self._bells[: 1 if self._divided else self._arranged().lanes])
+            any(bell.ring() for bell in self._bells[: 1 if self._divided else self._crew()])
 
-    def _take(self) -> _Parcel[T] | None:
+    def _notice(self, took_s: float) -> None:
+        """Take in how long the taker was away, and find out whether a lane may be its own."""
+        self._away_s += (min(took_s, _MOST_S) - self._away_s) / _RECENT
+        away = self._away_s > (SLOW_S / 2 if self._away else SLOW_S)
+        if away != self._away:
+            self._away = away
+            self._call()
+
+    def _helps(self, how: Arrangement) -> bool:
+        """Whether who takes the results runs inputs too, as one of the replicas: a switch of threads less an input."""
+        return how.mode == "replicas" and how.workers > 1 and not self._slow and not self._away
+
+    def _crew(self) -> int:
+        """How many workers may run something."""
+        how = self._arranged()
+        return how.lanes - (self._helps(how) and not self._naps)
+
+    def _help(self) -> bool:
+        """Run an input in the thread that takes the results, never ask the source; tell whether there was one."""
+        self._naps = False
+        if self._stopped or not self._helps(self._arranged()):
+            return False
+        while not self._shared:
+            if self._naps:
+                self._call()  # one worker more, until there is something to run again
+                return False
+            self._naps = True  # and look once more
+        try:
+            parcel = self._shared.popleft()
+        except IndexError:
+            return True  # a worker was quicker: look again
+        self._naps = False
+        self._run(parcel, 0)
+        return True
+
+    def _take(self) -> Parcel[T] | None:
         """Ask the source, if there is still room; ``_asking`` is held, and released here."""
         try:
             self._asker = threading.current_thread()
@@ -225,12 +224,12 @@ class Line(Generic[T, R]):
             return None
         return parcel
 
-    def _next(self) -> _Parcel[T]:
+    def _next(self) -> Parcel[T]:
         """Make a job of the next input, or an error or the end, after which the source is not asked again."""
         if self._arranged().mode == "single":
             self._over = True
-            return _Parcel(number=self.taken, ends=True)
-        parcel: _Parcel[T] = _Parcel(number=self.taken)
+            return Parcel(number=self.taken, ends=True)
+        parcel: Parcel[T] = Parcel(number=self.taken)
         where, times, asked_s = "the source", self._times, _now()
         times.ask()
         try:
@@ -259,7 +258,7 @@ class Line(Generic[T, R]):
 
     def _learn(self, took_s: float) -> None:
         """Take in how long the source took, and find out whether it needs the scout."""
-        self._mean_s += (took_s - self._mean_s) / min(self.taken + 1, _RECENT)
+        self._mean_s += (min(took_s, _MOST_S) - self._mean_s) / _RECENT
         self._slow = self._mean_s > (SLOW_S / 2 if self._slow else SLOW_S)
         if self._slow and not self._scouted:
             self._scouted = True
@@ -290,48 +289,51 @@ class Line(Generic[T, R]):
             return False
         return True if self._slow and self._has_room() else None
 
-    def _queue(self, parcel: _Parcel[T]) -> None:
+    def _queue(self, parcel: Parcel[T]) -> None:
         """Give an input to the first worker of a pipeline, or to any that is free."""
         if parcel.job is not None and parcel.job.borders:
             self._own[0].append(parcel)
             self._bells[0].ring()
             return
         self._shared.append(parcel)
-        any(bell.ring() for bell in self._bells[: self._arranged().lanes])  # the first that sleeps
+        if self._naps:
+            self._naps = False
+            self._out.put(Parcel(number=NUDGE))
+        any(bell.ring() for bell in self._bells[: self._crew()])  # the first that sleeps
 
     def _work(self, worker: int, bell: Bell) -> None:
         """Run what comes to a worker, and what it takes from the source itself."""
         look = partial(self._find, worker)
         while (found := bell.wait(look)) is not False:
-            parcel = found
-            if found is _SOURCE:
-                parcel = self._take()
-                if parcel is not None and self._has_room():
+            if found is not _SOURCE:
+                self._run(found, worker)
+            elif (parcel := self._take()) is not None:
+                if self._has_room():
                     self._call()
-                if parcel is not None and parcel.job is not None and parcel.job.borders and self._places[worker]:
-                    self._queue(parcel)  # it is divided since just now, and this worker is not the first
-                    continue
-            if parcel is not None:
-                self._run(parcel, worker)
+                if self._helps(self._arranged()) or (parcel.job and parcel.job.borders and self._places[worker]):
+                    self._queue(parcel)  # for whoever is free; or for the first, since it is divided since just now
+                else:
+                    self._run(parcel, worker)
 
-    def _find(self, worker: int) -> _Parcel[T] | Any:
+    def _find(self, worker: int) -> Parcel[T] | Any:
         """Return what a worker may do next, ``None`` for nothing yet, ``False`` for never again."""
         if self._stopped:
             return False
         place = self._places[worker]
-        try:
-            return self._own[place].popleft()
-        except IndexError:
-            pass
-        if place and place >= self._arranged().lanes:  # too many by now: leave it to the first
+        if mine := self._own[place]:  # a queue of one worker; but the two of a swap may both look
+            with suppress(IndexError):
+                return mine.popleft()
+        if place and place >= self._crew():  # too many by now: leave it to the first
             if self._shared or self._may_ask(0):
                 self._bells[0].ring()
             return None
+        spare = _SPARE if self._helps(self._arranged()) else 1
+        if len(self._shared) < spare and self._may_ask(place) and self._asking.acquire(blocking=False):
+            return _SOURCE
         try:
             return self._shared.popleft()
         except IndexError:
-            pass
-        return _SOURCE if self._may_ask(place) and self._asking.acquire(blocking=False) else None
+            return None
 
     def _may_ask(self, place: int) -> bool:
         """Whether the worker at ``place`` should ask the source, if nobody else does."""
@@ -361,7 +363,7 @@ class Line(Generic[T, R]):
             self._swap.release()
         return True
 
-    def _run(self, parcel: _Parcel[T], worker: int) -> None:
+    def _run(self, parcel: Parcel[T], worker: int) -> None:
         """Run stages until the next worker's turn, or to the end."""
         job = parcel.job
         assert job is not None
@@ -389,35 +391,10 @@ class Line(Generic[T, R]):
 
     def _give_out(self, after: Callable[[T, R], Any]) -> None:
         """Do the app's work with each result, in order, until one fails."""
-        for parcel in _in_order(self._done):
+        for parcel in in_order(self._done):
             if self._stopped:
                 return
-            if parcel.error is None and not parcel.ends:
-                began_s = _now()
-                try:
-                    parcel.value = after(parcel.item, parcel.value)  # type: ignore[arg-type]  # it has its item
-                except BaseException as error:  # noqa: BLE001  # carried to whoever takes the results
-                    parcel.error = placed(error, self._first + parcel.number, "the work after it")
-                self._times.after_s += _now() - began_s
+            finish(parcel, after, self._first, self._times)
             self._out.put(parcel)
             if parcel.error is not None or parcel.ends:
                 return
-
-
-def _in_order(queue: SimpleQueue[_Parcel[T]]) -> Iterator[_Parcel[T]]:
-    """Yield parcels by their numbers; one with a number below 0 at once, and nothing after it."""
-    early: dict[int, _Parcel[T]] = {}
-    wanted = 0
-    while True:
-        parcel = early.pop(wanted, None)
-        while parcel is None:
-            came = queue.get()
-            if came.number < 0:
-                yield came
-                return
-            if came.number == wanted:
-                parcel = came
-            else:
-                early[came.number] = came
-        yield parcel
-        wanted += 1

@@ -50,10 +50,11 @@ def load_plan(
         BundleError: A golden file is damaged.
     """
     goldens = Goldens(bundle) if goldens is None else goldens
-    threads = min(point.threads, execution.max_threads or point.threads)
+    most = execution.max_threads or point.threads
     stages = []
     for stage, name in point.variants.items():
         info, variant = bundle.stage(stage), bundle.variant(stage, name)
+        threads = min(point.stage_threads.get(stage, point.threads), most)
         request = load_request(bundle, info, variant, threads=threads, spinning=execution.spinning)
         backend = backend_of(point, stage, variant)
         session = find_backend(backend).load(request)

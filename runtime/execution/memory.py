@@ -5,8 +5,6 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable
 
-from edgehybrid.runtime.backends import shrink
-
 WORTH_BYTES = 16 * 2**20
 """From this size on a released plan's memory is handed back at once.
 
@@ -19,19 +17,18 @@ WORTH_RELEASES = 100
 
 
 def find_trim() -> Callable[[], None]:
-    """Return a function that hands free memory back to the system: of the arena, and of the heap where libc can.
+    """Return a function that hands free memory back to the system: of the heap, where libc can.
 
     glibc keeps what ``free`` returns, so that without this the resident set stays at its highest mark.
     """
     try:
         malloc_trim = ctypes.CDLL(None).malloc_trim
     except (AttributeError, OSError):  # musl, or no libc to be found
-        return shrink
+        return lambda: None
     malloc_trim.argtypes = [ctypes.c_size_t]
     malloc_trim.restype = ctypes.c_int
 
     def trim() -> None:
-        shrink()
         malloc_trim(0)
 
     return trim

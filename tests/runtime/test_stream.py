@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from queue import SimpleQueue
 
 import numpy as np
 import pytest
@@ -191,6 +192,27 @@ def test_a_source_that_never_answers_holds_nobody(engine: Engine, how: Arrangeme
 
 
 @BESIDE
+def test_a_source_may_wait_for_results(engine: Engine, how: Arrangement) -> None:
+    """A source that gives the next input once a result was taken, quick at first: nobody hangs."""
+    given: SimpleQueue[int | None] = SimpleQueue()
+    inputs, askers = numbered(40), set()
+
+    def source() -> Iterator[Feeds]:
+        while (k := given.get()) is not None:
+            askers.add(threading.current_thread())
+            yield inputs[k]
+
+    for k in range(3):
+        given.put(k)
+    results = engine.stream(source(), arrangement=how)
+    for k in range(40):
+        assert k == number_of(next(results))
+        given.put(None if k + 3 > 39 else k + 3)
+    assert [] == list(results)
+    assert threading.current_thread() not in askers  # who takes results is never held by the source
+
+
+@BESIDE
 def test_the_engine_may_be_closed_meanwhile(staged: Bundle, tmp_path: Path, how: Arrangement) -> None:
     """Who takes the results is told that it is closed; no thread is left."""
     engine = Engine(staged, root=tmp_path, device="raspberry-pi-4b", background=False)
@@ -256,12 +278,12 @@ def test_waiting_is_not_latency(fake_backend: FakeBackend, write_marks: Callable
     for behaviour in fake_backend.behaviours.values():
         behaviour.latency_s = 0.01
     with Engine(write_marks(real=False), root=tmp_path, background=False, backends={"onnx": fake_backend}) as engine:
-        inputs = [{"x": np.ones((1, 4), np.float32)}] * 12
+        inputs = [{"x": np.ones((1, 4), np.float32)}] * 24
         how = Arrangement(mode="replicas", workers=1, ahead=3)
         results = list(engine.stream(inputs, before=_decode, arrangement=how))
         status = engine.status()
     assert all(result.latency_ms < 2 * 10 + 10 for result in results)
-    assert results[6].waited_ms > results[6].latency_ms  # three were before it
+    assert results[18].waited_ms > results[18].latency_ms  # three were before it
     assert status.waits.p50_ms is not None
     assert status.latency.p50_ms is not None
     assert status.waits.p50_ms > status.latency.p50_ms

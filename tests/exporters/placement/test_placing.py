@@ -110,7 +110,9 @@ def test_chains_over_several_back_ends_compete(placed: Built) -> None:
         assert isinstance(candidate.file, PlacedFile)
         again = read_placed(candidate.file.content)
         assert [p.content for p in candidate.parts] == [p.content for p in again]
-        assert [(p.backend, p.inputs) for p in candidate.parts] == [(p.backend, p.inputs) for p in again]
+        assert [(p.backend, p.threads, p.inputs) for p in candidate.parts] == [
+            (p.backend, p.threads, p.inputs) for p in again
+        ]
 
 
 def test_a_mixed_chain_becomes_a_point(floats: Built, prepared: Prepared, tools: Tools, tmp_path: Path) -> None:
@@ -125,6 +127,8 @@ def test_a_mixed_chain_becomes_a_point(floats: Built, prepared: Prepared, tools:
     point = bundle.points[1]
     assert {"onnx", "tflite"} == set(point.placement.values())
     assert list(point.variants) == list(point.placement)
+    assert (2, {next(iter(point.variants)): 1}) == (point.threads, dict(point.stage_threads))
+    assert {} == point.on_threads(1).stage_threads  # asked for another number, all of its stages have it
     assert all(check.problem is None for check in verify(Bundle.open(bundle.path)))
     feeds = {"x": next(iter(prepared.evaluation.batches(3))).feeds["x"]}
     with Engine(bundle.path, background=False) as engine:
@@ -140,14 +144,14 @@ def test_a_mixed_chain_becomes_a_point(floats: Built, prepared: Prepared, tools:
 
 
 def by_hand(name: str, floats: Built, prepared: Prepared, folder: Path) -> Candidate:
-    """The first stage in LiteRT, the second in ONNX Runtime, whatever is faster."""
+    """The first stage in LiteRT, the second in ONNX Runtime on two threads, whatever is faster."""
     base = floats.candidates[0]
     cut = min(find_cuts(base.graph, prepared.components, prepared.probes).cuts, key=lambda cut: cut.overhead)
     stages = float_stages(base, prepared, [cut], "placed1", folder)
     onnx, _ = onnx_parts(stages, [base], [cut], folder)
     lite, refused = tflite_parts(stages[0], stages[0].graph, folder)
     assert [] == refused
-    return mixed_candidate(name, [lite["tflite-w8-dyn"], onnx[1][REFERENCE]], prepared, 1)
+    return mixed_candidate(name, [lite["tflite-w8-dyn"], replace(onnx[1][REFERENCE], threads=2)], prepared)
 
 
 def test_one_file_serves_two_back_ends(placed: Built, prepared: Prepared, tools: Tools, tmp_path: Path) -> None:

@@ -48,6 +48,20 @@ def test_threads_and_spinning_reach_the_back_end(write_marks: Callable[..., Bund
     assert [(4, False), (2, True), (4, False)] == [(r.threads, r.spinning) for r in fake_backend.loaded]
 
 
+def test_a_stage_may_have_its_own_threads(write_marks: Callable[..., Bundle], fake_backend: FakeBackend) -> None:
+    """It is loaded with them, under the same ceiling; asked for another number, every stage has that."""
+    bundle = write_marks(real=False)
+    own = replace(bundle.point("max"), threads=4, stage_threads={"main": 3})
+    for point, policy in (
+        (own, QUIET),
+        (own, ExecutionPolicy(max_threads=2)),
+        (own.on_threads(4), QUIET),
+        (own.on_threads(1), QUIET),
+    ):
+        load_plan(bundle, point, policy, lambda _: fake_backend)
+    assert [3, 2, 3, 1] == [request.threads for request in fake_backend.loaded]
+
+
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
