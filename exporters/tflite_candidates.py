@@ -31,7 +31,7 @@ from edgehybrid.exporters.search import Built, Candidate, Plan
 from edgehybrid.exporters.trial import Tools
 
 PREFIX = "tflite-"
-_CALIBRATED, _CHECKED, _SEVERAL = 24, 8, 3  # rows
+_CALIBRATED, _CHECKED, _SEVERAL = 128, 8, 3  # rows
 
 
 def tflite_plans(components: Sequence[Component]) -> tuple[Plan, ...]:

@@ -121,7 +121,17 @@ class Emulated:
             "PYTHONPATH": str(python),
         }  # fmt: skip
         qemu = [str(self._tools / "usr/bin/qemu-aarch64"), "-cpu", cpu, "-plugin", f"{counter},out={marks}"]
-        guest = ["-E", "LD_LIBRARY_PATH=", "-E", f"GLIBC_TUNABLES={MALLOC}", "-L", str(prefix), str(prefix / "usr/bin/python3.11"), str(script), *words]
+        guest = [
+            "-E",
+            "LD_LIBRARY_PATH=",
+            "-E",
+            f"GLIBC_TUNABLES={MALLOC}",
+            "-L",
+            str(prefix),
+            str(prefix / "usr/bin/python3.11"),
+            str(script),
+            *words,
+        ]
         command = [*qemu, *guest]
         if shutil.which("setarch"):  # the same addresses each time: hashes of objects, and with them counts, follow
             command = ["setarch", "-R", *command]

@@ -1,8 +1,9 @@
 """Tree ensembles as tensors: all trees walk at once, one branch at a time, in the float comparisons of ONNX.
 
 ``place`` holds the node at which each tree is. A step looks up that node's feature and threshold, compares, and moves
-on; a leaf leads to itself. What comes out are the leaves that ONNX Runtime reaches, bit by bit of the comparison; only
-their sum may differ in its last bit, being added in another order.
+on; a leaf leads to itself. Small trees have all their nodes compared beforehand, and a step only looks up the next one:
+looking up is slow, 17 instructions a number. What comes out are the leaves that ONNX Runtime reaches, bit by bit of the
+comparison; only their sum may differ in its last bit, being added in another order.
 """
 
 from __future__ import annotations
@@ -26,12 +27,17 @@ MOST_DEPTH = 24
 SCOPE = "trees:"
 """Tensors of trees are called so, because they stay in float: another feature, rounded, would take another branch."""
 
+_LOOKS_ALL, _LOOKS_STEP = 3, 6
+"""Operators on all tests at once, and on one node of each tree and step, less the one that both ways need."""
+
+_DTYPES = {"feature": "int32", "threshold": "float32", "yes": "int32", "no": "int32"}
+
 _DOWN = np.float32(-np.inf)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forest:
-    """All nodes of all trees in one table; each array has shape ``(nodes,)``, leaves point at themselves.
+    """All nodes of all trees in one table, tests before leaves, which lead to themselves; shape ``(nodes,)`` each.
 
     A test is ``x[feature] <= threshold``; features from ``features`` on are negated: ``x > t`` is ``-x < -t``.
     """
@@ -45,6 +51,7 @@ class Forest:
     weights: NDArray[np.float32]  # (nodes, targets)
     base: NDArray[np.float32]  # (targets,)
     negated: bool
+    tests: int  # nodes that are no leaves
 
 
 def read_forest(node: Node, features: int, *, kind: str = "target", columns: int) -> Forest:
@@ -62,15 +69,16 @@ def read_forest(node: Node, features: int, *, kind: str = "target", columns: int
     had = node.attributes
     _require_plain(node)
     count = len(had["nodes_modes"])
-    place = {key: i for i, key in enumerate(zip(had["nodes_treeids"], had["nodes_nodeids"], strict=True))}
-    own = np.arange(count)
     leaf = np.array([mode == b"LEAF" for mode in had["nodes_modes"]])
+    order = np.argsort(leaf, kind="stable")  # the nodes as they stand here: tests first
+    own = np.argsort(order)
+    place = {key: i for key, i in zip(zip(had["nodes_treeids"], had["nodes_nodeids"], strict=True), own, strict=True)}
     sides = []
     for side in ("nodes_truenodeids", "nodes_falsenodeids"):
         nexts = [place.get(key, -1) for key in zip(had["nodes_treeids"], had[side], strict=True)]
-        sides.append(np.where(leaf, own, np.array(nexts)))
+        sides.append(np.where(leaf, own, np.array(nexts))[order])
     trees = had["nodes_treeids"]
-    roots = np.array([i for i in range(count) if not i or trees[i] != trees[i - 1]])
+    roots = own[[i for i in range(count) if not i or trees[i] != trees[i - 1]]]
     if (sides[0] < 0).any() or (sides[1] < 0).any() or len(set(trees)) != len(roots):
         raise node.refuse("trees whose nodes do not hang together")
     tests = [_test(node, mode, value) for mode, value in zip(had["nodes_modes"], had["nodes_values"], strict=True)]
@@ -82,8 +90,8 @@ def read_forest(node: Node, features: int, *, kind: str = "target", columns: int
         weights[place[tree, at], target] += np.float32(weight)
     base = np.array(had.get("base_values") or np.zeros(weights.shape[1]), np.float32)
     return Forest(
-        feature=(np.array(had["nodes_featureids"]) + features * flipped).astype(np.int32),
-        threshold=np.array([value for value, _ in tests], np.float32),
+        feature=(np.array(had["nodes_featureids"]) + features * flipped)[order].astype(np.int32),
+        threshold=np.array([value for value, _ in tests], np.float32)[order],
         yes=sides[0].astype(np.int32),
         no=sides[1].astype(np.int32),
         roots=roots.astype(np.int32),
@@ -91,6 +99,7 @@ def read_forest(node: Node, features: int, *, kind: str = "target", columns: int
         weights=weights,
         base=base,
         negated=bool(flipped.any()),
+        tests=int(np.count_nonzero(~leaf)),
     )
 
 
@@ -228,24 +237,34 @@ def _sums(writer: Writer, node: Node, *, kind: str, columns: int) -> int:
 
 def _walk(writer: Writer, forest: Forest, table: int) -> int:
     """Nodes at which the trees end, int32 of shape ``(trees,)``."""
-    count = (len(forest.roots),)
+    count, tests = (len(forest.roots),), (forest.tests,)
+    parts = {"feature": forest.feature, "threshold": forest.threshold, "yes": forest.yes, "no": forest.no}
+    at_once = _LOOKS_ALL * forest.tests <= _LOOKS_STEP * forest.depth * len(forest.roots)
     held = {
-        name: writer.const(array, name=f"{writer.label};{name}")
-        for name, array in (
-            ("feature", forest.feature),
-            ("threshold", forest.threshold),
-            ("yes", forest.yes),
-            ("no", forest.no),
-        )
+        name: writer.const(array[: forest.tests] if at_once else array, name=f"{writer.label};{name}")
+        for name, array in parts.items()
     }
     place = writer.const(forest.roots, name=f"{writer.label};roots")
+    if not at_once:
+        for _ in range(forest.depth):
+            found = {name: _look(writer, held[name], place, count, _DTYPES[name]) for name in held}
+            place = _follow(writer, table, found, count)
+        return place
+    if not forest.tests:
+        return place
+    leaves = writer.const(forest.yes[forest.tests :], name=f"{writer.label};ends")
+    after = _follow(writer, table, held, tests)
+    after = writer.op(B.CONCATENATION, (after, leaves), forest.yes.shape, "int32", schema.ConcatenationOptionsT())
     for _ in range(forest.depth):
-        value = _look(writer, table, _look(writer, held["feature"], place, count, "int32"), count)
-        least = _look(writer, held["threshold"], place, count)
-        test = writer.op(B.LESS_EQUAL, (value, least), count, "bool", schema.LessEqualOptionsT())
-        sides = (_look(writer, held["yes"], place, count, "int32"), _look(writer, held["no"], place, count, "int32"))
-        place = writer.op(B.SELECT_V2, (test, *sides), count, "int32", schema.SelectV2OptionsT())
+        place = _look(writer, after, place, count, "int32")
     return place
+
+
+def _follow(writer: Writer, table: int, found: Mapping[str, int], shape: tuple[int, ...]) -> int:
+    """Where nodes lead to, given their features, thresholds and followers."""
+    value = _look(writer, table, found["feature"], shape)
+    test = writer.op(B.LESS_EQUAL, (value, found["threshold"]), shape, "bool", schema.LessEqualOptionsT())
+    return writer.op(B.SELECT_V2, (test, found["yes"], found["no"]), shape, "int32", schema.SelectV2OptionsT())
 
 
 def _look(writer: Writer, table: int, places: int, shape: Sequence[int], dtype: str = "float32") -> int:
