@@ -16,7 +16,7 @@ MASK = r"\xff\xff\xff\xff\xff\xff\xff" + r"\x00" + r"\xff" * 8 + r"\xfe\xff\xff\
 MARK = 0x5ED0000  # os.getsid of this number and more: fails harmlessly anywhere, and the counter sees it
 PLUGIN = Path(__file__).with_name("count.c")
 MALLOC = "glibc.malloc.tcache_count=65535:glibc.malloc.mmap_threshold=33554432:glibc.malloc.trim_threshold=1073741824"
-"""glibc's settings while instructions are counted: small blocks come from a list of their size, large ones from the heap.
+"""glibc's settings for counting: small blocks come from a list of their size, large ones from the heap.
 
 With its own settings malloc takes longer or shorter ways by what was freed before, and by where the kernel maps large
 blocks: up to 0.9 % of a short inference, and not the same in two processes.

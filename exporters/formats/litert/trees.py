@@ -72,7 +72,8 @@ def read_forest(node: Node, features: int, *, kind: str = "target", columns: int
     leaf = np.array([mode == b"LEAF" for mode in had["nodes_modes"]])
     order = np.argsort(leaf, kind="stable")  # the nodes as they stand here: tests first
     own = np.argsort(order)
-    place = {key: i for key, i in zip(zip(had["nodes_treeids"], had["nodes_nodeids"], strict=True), own, strict=True)}
+    keys = zip(had["nodes_treeids"], had["nodes_nodeids"], strict=True)
+    place = dict(zip(keys, own.tolist(), strict=True))
     sides = []
     for side in ("nodes_truenodeids", "nodes_falsenodeids"):
         nexts = [place.get(key, -1) for key in zip(had["nodes_treeids"], had[side], strict=True)]
