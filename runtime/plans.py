@@ -34,7 +34,7 @@ PRESSED_PCT = 10.0
 class Plans:
     """Loads the points of a bundle, and keeps those that served last.
 
-    Each counts for what it takes alone, by the bundle: beside others it takes less, since they share an arena.
+    Each counts for what it takes alone, by the bundle: beside others it takes less, since they share mapped weights.
 
     Args:
         bundle: The bundle.

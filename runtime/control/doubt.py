@@ -2,7 +2,7 @@
 
 Quality rises ever more slowly with energy, so a joule that is spent on a flat step today may be missing for a steep one
 tomorrow. The best price today is the mean of tomorrow's prices over what the budget may turn out to be (the shadow
-price of a stochastic program is a martingale; Rockafellar and Wets, Mathematics of Operations Research 1976):
+price of a stochastic program is a martingale; Rockafellar and Wets, Mathematical Programming Study 6, 1976):
 
     price = sum w_q · slope of the steps at (mean + z_q · sd)
 
