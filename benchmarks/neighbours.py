@@ -1,8 +1,12 @@
 """Busy neighbours on this machine, for real: the engine beside every static choice of threads and spinning.
 
 ``python -m benchmarks.neighbours [SECONDS]``; writes ``results/neighbours.json``. Each choice runs in a process of its
-own, at a fixed rate, through the same phases: no neighbour, one, two, and one that works in bursts. The order of the
-choices changes from round to round. The CPU time is that of the whole process, threads that spin included.
+own through the same phases: no neighbour, one, two, and one that works in bursts. The order of the choices changes
+from round to round. The CPU time is that of the whole process, threads that spin included.
+
+The inputs of a second are spread at random, the same for every choice: at a fixed rate they lock to the scheduler's
+tick (10 Hz is every 25th tick at 250 Hz), and a whole run is then either always interrupted by a busy neighbour or
+never, by the instant at which it began.
 """
 
 from __future__ import annotations
@@ -28,7 +32,7 @@ from edgehybrid.exporters import ExportOptions, export
 from edgehybrid.runtime.backends import LoadRequest, OnnxBackend
 
 SAMPLE = Path(__file__).parents[1] / "samples" / "camera_classifier"
-RATE_HZ, ROUNDS = 10.0, 3
+RATE_HZ, ROUNDS = 10.0, 5
 PHASES = ("none", "one", "two", "bursts")
 STATIC = {f"{t} thread{'s' * (t > 1)}{', spinning' * spin}": (t, spin) for t in (1, 2) for spin in (False, True)}
 ENGINE, DEFAULT = "engine", "2 threads, spinning"  # the latter is ONNX Runtime's own default on two cores
@@ -61,12 +65,14 @@ def main() -> None:
 
 
 def summarize(found: dict[str, dict[str, list[dict[str, Any]]]]) -> dict[str, Any]:
-    """Medians over the rounds; beside the best static choice of each phase, by latency times CPU time."""
+    """Median over the inputs of all rounds; beside the best static choice of each phase, by latency times CPU time."""
     phases: dict[str, Any] = {}
     for phase, runs in found.items():
         rows = {
             name: {
-                "latency_ms": round(float(np.median([r["latency_ms"] for r in items])), 3),
+                "latency_ms": round(float(np.median(np.concatenate([r["latencies_ms"] for r in items]))), 3),
+                "mean_ms": round(float(np.mean(np.concatenate([r["latencies_ms"] for r in items]))), 3),
+                "rounds_ms": [round(float(np.median(r["latencies_ms"])), 3) for r in items],
                 "cpu_ms": round(float(np.median([r["cpu_ms"] for r in items])), 3),
             }
             for name, items in runs.items()
@@ -78,6 +84,7 @@ def summarize(found: dict[str, dict[str, list[dict[str, Any]]]]) -> dict[str, An
             "best_static": best,
             "engine_points": sorted({point for run in runs[ENGINE] for point in run["points"]}),
             "engine_latency_to_best": round(ours["latency_ms"] / rows[best]["latency_ms"], 3),
+            "engine_mean_to_best": round(ours["mean_ms"] / rows[best]["mean_ms"], 3),
             "engine_cpu_to_best": round(ours["cpu_ms"] / rows[best]["cpu_ms"], 3),
             "default_latency_to_best": round(rows[DEFAULT]["latency_ms"] / rows[best]["latency_ms"], 3),
             "default_cpu_to_best": round(rows[DEFAULT]["cpu_ms"] / rows[best]["cpu_ms"], 3),
@@ -118,7 +125,7 @@ def _measure(bundle: Path, name: str, point: str, seconds: float) -> dict[str, A
 
 
 def one(path: Path, name: str, point: str, seconds: float) -> dict[str, Any]:
-    """Run one choice at the rate: median latency, and CPU time of the process for each inference."""
+    """Run one choice: the latency of every input, and the CPU time of the process for each inference."""
     with np.load(SAMPLE / "test.npz") as data:
         rows = [{"x": row[None]} for row in data["x"][:50]]
     bundle = Bundle.open(path)
@@ -137,15 +144,16 @@ def _pace(run: Any, rows: list[dict[str, Any]], seconds: float) -> dict[str, Any
     for feeds in rows[:WARM_UP]:
         run(feeds)
     times, points, cpu, begun = [], set(), time.process_time(), time.monotonic()
-    for number in range(int(seconds * RATE_HZ)):
-        time.sleep(max(begun + number / RATE_HZ - time.monotonic(), 0.0))
+    offsets = np.random.default_rng(0).uniform(size=int(seconds * RATE_HZ))
+    for number, offset in enumerate(offsets):
+        time.sleep(max(begun + (number + offset) / RATE_HZ - time.monotonic(), 0.0))
         started = time.perf_counter()
         result = run(rows[number % len(rows)])
-        times.append(time.perf_counter() - started)
+        times.append((time.perf_counter() - started) * 1e3)
         points.add(getattr(result, "point", ""))
     spent = time.process_time() - cpu
     return {
-        "latency_ms": float(np.median(times)) * 1e3,
+        "latencies_ms": times,
         "cpu_ms": spent / len(times) * 1e3,
         "points": sorted(points),
         "cores": os.cpu_count(),
