@@ -30,7 +30,7 @@ def main() -> None:
     bundle, runs, loads = Bundle.open(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     between: list[bytearray] = []
     for load in range(loads):
-        plans, failed = load_all(bundle, {"onnx": make_backend("onnx")})
+        plans, failed = load_all(bundle, {key: make_backend(key) for key in ("onnx", "tflite")})
         if failed:
             raise SystemExit(f"do not load: {failed}")
         feeds = golden_feeds(bundle, plans[0])
