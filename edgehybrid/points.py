@@ -175,6 +175,9 @@ class OperatingPoint:
         stage_threads: Stage name to its threads, where it measured best with fewer than ``threads``.
         pieces: The same point cut for a pipeline: stage name to variant name, in the order in which they run; empty
             where it is not cut. ``variants`` is what runs otherwise.
+        carried: Why it would not have been shipped, had it not been asked for: it is meant for another processor than
+            the one that measured these figures. Such a point is not chosen before it was measured on the device.
+            Empty for every other.
     """
 
     name: str
@@ -194,6 +197,7 @@ class OperatingPoint:
     placement: Mapping[str, str] = field(default_factory=dict)
     pieces: Mapping[str, str] = field(default_factory=dict)
     stage_threads: Mapping[str, int] = field(default_factory=dict)
+    carried: str = ""
 
     def on_threads(self, threads: int) -> OperatingPoint:
         """Return the point on other threads: then all of its stages run on as many."""

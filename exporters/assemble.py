@@ -68,7 +68,7 @@ def make_points(chosen: Chosen, prepared: Prepared) -> tuple[OperatingPoint, ...
 
 def _point(level: str, name: str, chosen: Chosen, prepared: Prepared) -> OperatingPoint:
     if name in chosen.deep:
-        return _deep_point(level, name, chosen, prepared)
+        return replace(_deep_point(level, name, chosen, prepared), carried=chosen.carried.get(name, ""))
     p50, p95 = (chosen.timings.percentile_ms(name, q) for q in (50.0, 95.0))
     cpu_ms = chosen.timings.cpu_ms(name)
     joules = EnergyModel(prepared.device).inference(cpu_ms * 1e-3, p50 * 1e-3)
@@ -90,6 +90,7 @@ def _point(level: str, name: str, chosen: Chosen, prepared: Prepared) -> Operati
         placement=placement,
         stage_threads={part.stage: part.threads for part in candidate.parts if part.threads != candidate.threads},
         pieces={stage.name: name for stage in chosen.pieces[name].chain.stages} if name in chosen.pieces else {},
+        carried=chosen.carried.get(name, ""),
     )
 
 
@@ -113,8 +114,10 @@ def _deep_point(level: str, name: str, chosen: Chosen, prepared: Prepared) -> Op
         depths=deep.depths,
         relaxed_quality=deep.relaxed_quality,
         placement={
-            stage: chosen.trial.candidate(variant).backends[0] if stage == STAGE else "onnx"
-            for stage, variant in deep.variants.items()
+            stage.name: chosen.trial.candidate(deep.variants[STAGE]).backends[0]
+            if stage.name == STAGE
+            else stage.backend
+            for stage in deep.loaded.chain.stages
         },
     )
 
@@ -159,7 +162,7 @@ def make_draft(
     candidates = [chosen.trial.candidate(item) for item in chosen.uncut]
     feeds = golden_feeds(prepared)
     graphs = {candidate.name: candidate.graph for candidate in candidates if candidate.file is None}
-    graphs |= {_packed_name(loaded, stage): stage.graph for loaded in chosen.chains for stage in _parts(loaded)}
+    graphs |= {_packed_name(loaded, stage): stage.graph for loaded in chosen.chains for stage in _sliced(loaded)}
     parts = (*(part for c in candidates for part in c.parts), *(part for c in chosen.mixed for part in c.parts))
     graphs |= {part.key: part.graph for part in parts if part.graph is not None}
     packed = pack(graphs)
@@ -191,6 +194,11 @@ def _parts(loaded: LoadedChain) -> list[ChainStage]:
     return [stage for stage in loaded.chain.stages if stage.name != STAGE]
 
 
+def _sliced(loaded: LoadedChain) -> list[ChainStage]:
+    """Those of them that are graphs, whose weights are shared."""
+    return [stage for stage in _parts(loaded) if stage.part is None]
+
+
 def _packed_name(loaded: LoadedChain, stage: ChainStage) -> str:
     return f"{loaded.chain.name} {stage.name}"
 
@@ -208,20 +216,8 @@ def _stages(
             inputs = {spec.name: values[spec.name] for spec in session.inputs}
             outputs = session.run(inputs)
             values |= outputs
-            name = _packed_name(loaded, stage)
-            schemes = loaded.chain.candidate.schemes if stage.schemes is None else stage.schemes
-            variant = VariantDraft(
-                name=loaded.chain.name,
-                format="onnx",
-                schemes=schemes,
-                files={MODEL_FILE: packed.models[name]},
-                model_file=MODEL_FILE,
-                golden_outputs=outputs,
-                golden_atol=golden_atol(outputs, schemes, {}),
-                size_bytes=packed.size_bytes[name],
-                uses_shared=bool(shared),
-                golden_inputs=None if stage.name not in drafts else inputs,
-            )
+            own = None if stage.name not in drafts else inputs
+            variant = _chain_variant(loaded, stage, outputs, packed, bool(shared), own)
             if stage.name in drafts:
                 first = drafts[stage.name]
                 drafts[stage.name] = replace(first, variants=(*first.variants, variant))
@@ -236,6 +232,32 @@ def _stages(
                 exit=stage.exit,
             )
     return list(drafts.values())
+
+
+def _chain_variant(
+    loaded: LoadedChain,
+    stage: ChainStage,
+    outputs: Mapping[str, Array],
+    packed: Packed,
+    shared: bool,
+    golden_inputs: Mapping[str, Array] | None,
+) -> VariantDraft:
+    if stage.part is not None:
+        return _part_variant(stage.part, outputs, packed, shared, {}, golden_inputs=golden_inputs)
+    name = _packed_name(loaded, stage)
+    schemes = loaded.chain.candidate.schemes if stage.schemes is None else stage.schemes
+    return VariantDraft(
+        name=loaded.chain.name,
+        format="onnx",
+        schemes=schemes,
+        files={MODEL_FILE: packed.models[name]},
+        model_file=MODEL_FILE,
+        golden_outputs=outputs,
+        golden_atol=golden_atol(outputs, schemes, {}),
+        size_bytes=packed.size_bytes[name],
+        uses_shared=shared,
+        golden_inputs=golden_inputs,
+    )
 
 
 def mixed_stages(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,13 +13,13 @@ from numpy.typing import NDArray
 
 from edgehybrid.bundle import ExitInfo
 from edgehybrid.data import Samples
-from edgehybrid.exporters.formats import MODEL_FILE, WEIGHTS_FILE, pack
+from edgehybrid.exporters.formats import MODEL_FILE, TFLITE_FILE, WEIGHTS_FILE, Part, pack
 from edgehybrid.exporters.measure import unmeasured_point
 from edgehybrid.exporters.model import Graph
 from edgehybrid.exporters.search import Candidate
 from edgehybrid.points import Exit
 from edgehybrid.quality import Metric
-from edgehybrid.runtime.backends import LoadRequest, OnnxBackend, Session
+from edgehybrid.runtime.backends import LoadRequest, OnnxBackend, Session, make_backend
 from edgehybrid.runtime.execution import LoadedStage, Plan
 from edgehybrid.tensors import TensorSpec
 
@@ -29,12 +30,36 @@ _NEVER = 2.0  # more than any confidence
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChainStage:
-    """One stage of a chain; ``exit`` is the head after it, ``schemes`` what it is in where not as the candidate."""
+    """One stage of a chain.
+
+    Attributes:
+        name: Of the stage.
+        graph: The slice; of a stage that is a file of another back end, the float one.
+        exit: The head after it.
+        schemes: What it is in, where not as the candidate.
+        part: The file that runs in the place of ``graph``, with its back end.
+    """
 
     name: str
     graph: Graph
     exit: ExitInfo | None = None
     schemes: Mapping[str, str] | None = None
+    part: Part | None = None
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what runs, as hex."""
+        return self.graph.digest if self.part is None else hashlib.sha256(self.part.content).hexdigest()
+
+    @property
+    def backend(self) -> str:
+        """Key of the back end that runs it."""
+        return "onnx" if self.part is None else self.part.backend
+
+    @property
+    def model_file(self) -> str:
+        """What its file is called."""
+        return TFLITE_FILE if self.part is not None and self.part.format == "tflite" else MODEL_FILE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +69,7 @@ class Chain:
     Attributes:
         name: Of the chain, and of its variants.
         candidate: What its last stage belongs to.
-        stages: In the order in which they run; every one but the last has an exit.
+        stages: In the order in which they run; the last one has no exit.
     """
 
     name: str
@@ -90,7 +115,7 @@ class LoadedChain:
 
     def model_files(self) -> tuple[Path, ...]:
         """Where the models of its stages lie, in their order."""
-        return tuple(self.folder / stage.name / MODEL_FILE for stage in self.chain.stages)
+        return tuple(self.folder / stage.name / stage.model_file for stage in self.chain.stages)
 
     def run_all(self, feeds: Mapping[str, Array]) -> list[dict[str, Array]]:
         """Run every stage; returns what each gives."""
@@ -105,9 +130,10 @@ class LoadedChain:
         """Outputs of the model at every depth, and the confidence of every exit."""
         found = self.run_all(feeds)
         outputs, sure = [], []
-        for given, exit_ in zip(found, self.chain.exits, strict=False):
-            outputs.append({name: given[tensor] for name, tensor in exit_.outputs.items()})
-            sure.append(given[exit_.confidence])
+        for given, stage in zip(found, self.chain.stages, strict=True):
+            if stage.exit is not None:
+                outputs.append({name: given[tensor] for name, tensor in stage.exit.outputs.items()})
+                sure.append(given[stage.exit.confidence])
         return [*outputs, found[-1]], sure
 
 
@@ -116,17 +142,27 @@ def load_chain(chain: Chain, folder: Path, threads: int) -> LoadedChain:
 
     Raises:
         ModelError: The runtime refuses a stage.
+        BackendError: A back end is not here, or takes too little of its file.
     """
-    packed = pack({stage.name: stage.graph for stage in chain.stages})
+    packed = pack({stage.name: stage.graph for stage in chain.stages if stage.part is None})
     folder.mkdir(parents=True)
     (folder / WEIGHTS_FILE).write_bytes(packed.weights)
     sessions = []
     for stage in chain.stages:
-        place = folder / stage.name / MODEL_FILE
+        place = folder / stage.name / stage.model_file
         place.parent.mkdir()
-        place.write_bytes(packed.models[stage.name])
-        sessions.append(OnnxBackend().load(LoadRequest(model_file=place, weights_dir=folder, threads=threads)))
-    sizes = tuple(packed.size_bytes[stage.name] for stage in chain.stages)
+        if (part := stage.part) is None:
+            place.write_bytes(packed.models[stage.name])
+            sessions.append(OnnxBackend().load(LoadRequest(model_file=place, weights_dir=folder, threads=threads)))
+            continue
+        place.write_bytes(part.content)
+        request = LoadRequest(
+            model_file=place, threads=threads, inputs=part.inputs, outputs=part.outputs, needs=part.needs
+        )
+        sessions.append(make_backend(part.backend).load(request))
+    sizes = tuple(
+        packed.size_bytes[stage.name] if stage.part is None else len(stage.part.content) for stage in chain.stages
+    )
     return LoadedChain(chain=chain, folder=folder, sessions=tuple(sessions), size_bytes=sizes)
 
 
@@ -175,14 +211,14 @@ def _flat(outputs: Mapping[str, Array]) -> Float64Array:
 def depth_runs(
     loaded: LoadedChain, feeds: Mapping[str, Array], inputs: Sequence[TensorSpec], outputs: Sequence[str]
 ) -> tuple[Callable[[], object], ...]:
-    """One inference to each depth, through the engine's own plan, so that its share of the time counts too."""
+    """One inference to each exit and to the end, through the engine's own plan, whose share of the time counts too."""
     chain = loaded.chain
     runs: list[Callable[[], object]] = []
-    for depth in range(1, len(chain.stages) + 1):
-        early = [stage.name for stage in chain.stages if stage.exit is not None]
+    early = [stage.name for stage in chain.stages if stage.exit is not None]
+    for depth in range(1, len(early) + 2):
         exits = {name: Exit(thresholds=(-1.0 if k + 1 == depth else _NEVER,)) for k, name in enumerate(early)}
         stages = tuple(
-            LoadedStage(name=stage.name, session=session, exit=stage.exit)
+            LoadedStage(name=stage.name, session=session, exit=stage.exit, backend=stage.backend)
             for stage, session in zip(chain.stages, loaded.sessions, strict=True)
         )
         point = unmeasured_point(chain.name, {stage.name: chain.name for stage in chain.stages}, exits)

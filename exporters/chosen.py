@@ -50,7 +50,8 @@ def _variant_name(chain: Chain, stage: ChainStage) -> str:
 class Chosen:
     """Everything measured of the candidates that are shipped, the reference first, then best quality first.
 
-    ``deep`` holds those with exits, ``pieces`` the others once more, cut for pipelines, both by name.
+    ``deep`` holds those with exits, ``pieces`` the others once more, cut for pipelines, ``carried`` why what ships only
+    because it was asked for would have gone; all by name.
     """
 
     names: tuple[str, ...]
@@ -64,6 +65,7 @@ class Chosen:
     deep: Mapping[str, DeepPoint] = field(default_factory=dict)
     gate: GateInfo | None = None
     pieces: Mapping[str, LoadedChain] = field(default_factory=dict)
+    carried: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def uncut(self) -> tuple[str, ...]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import fnmatch
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -160,7 +161,9 @@ def _search(
     limit = _limit(chosen.figures[REFERENCE].quality, options)
     chosen = add_depth(chosen, prepared, workshop, options, tools, folder, max_drop=limit)
     chosen = split_points(chosen, prepared, workshop, options, tools, folder)
-    chosen = replace(chosen, dropped=(*chosen.dropped, *built.dropped, *best.dropped))
+    known = {*chosen.figures, *(item.name for item in chosen.dropped)}
+    dropped = (*chosen.dropped, *built.dropped, *best.dropped, *_unknown(options.keep, known))
+    chosen = replace(chosen, dropped=dropped)
     draft = make_draft(chosen, prepared, name=out.name, seed=options.seed)
     tools.progress.start(len(chosen.names), "write and check")
     check = reload_check(chosen)
@@ -234,7 +237,13 @@ def _choose(built: Built, prepared: Prepared, options: ExportOptions, tools: Too
     found = figures(trial, scores, quality, timings, options.seed)
     others = [item for name, item in found.items() if name != REFERENCE]
     frontier = choose(
-        found[REFERENCE], others, metric=prepared.metric, max_drop=limit, levels=options.levels, seed=options.seed
+        found[REFERENCE],
+        others,
+        metric=prepared.metric,
+        max_drop=limit,
+        levels=options.levels,
+        seed=options.seed,
+        keep=options.keep,
     )
     names = (REFERENCE, *frontier.kept)
     if not frontier.kept:
@@ -248,4 +257,14 @@ def _choose(built: Built, prepared: Prepared, options: ExportOptions, tools: Too
         memory=memory_of(trial, names, prepared, tools),
         dropped=(*frontier.dropped, *trial.dropped),
         untouched=built.untouched,
+        carried=frontier.carried,
+    )
+
+
+def _unknown(keep: Sequence[str], names: Iterable[str]) -> tuple[Dropped, ...]:
+    """Say which of the names to keep belong to nothing that was made."""
+    there = sorted(set(names) - {REFERENCE})
+    missing = [pattern for pattern in keep if not fnmatch.filter(there, pattern)]
+    return tuple(
+        Dropped(name=item, reason=f"--keep names no candidate; there were {', '.join(there)}") for item in missing
     )

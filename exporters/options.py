@@ -45,6 +45,9 @@ class ExportOptions:
         stages: Pieces that every point is also cut into, for pipelines over several cores; 1: none.
         gate: Whether to calibrate how little inputs may differ so that the last answer is given again.
         formats: Formats of the variants: ``onnx`` always, ``tflite`` beside it where that measures better.
+        keep: Names of candidates (shell patterns) that are meant for another processor than this one: they ship if
+            their outputs are good enough, however slow they are here. The runtime chooses none of them before ``bench``
+            has measured it on the device.
         backends: Keys of the back ends to place the model and its stages on, by measurement; empty: every variant
             whole, on the usual back end of its format.
         shape: Input name to shape, instead of the model's own; a string is a free axis.
@@ -68,6 +71,7 @@ class ExportOptions:
     stages: int = 1
     gate: bool = True
     formats: tuple[Format, ...] = ("onnx",)
+    keep: tuple[str, ...] = ()
     backends: tuple[str, ...] = ()
     shape: Mapping[str, tuple[int | str, ...]] = field(default_factory=dict)
     cache: bool = True
@@ -101,6 +105,8 @@ class ExportOptions:
     def _require_forms(self) -> None:
         if not 1 <= self.stages <= MOST_STAGES:
             raise RequestError(f"--stages {self.stages} is not possible.", f"Choose 1 to {MOST_STAGES}.")
+        if not self.wants_tflite and any(name.startswith("tflite") for name in self.keep):
+            raise RequestError("--keep names a TFLite candidate, and none is made.", "Add --formats onnx,tflite.")
         if "onnx" not in self.formats or not set(self.formats) <= {"onnx", "tflite"}:
             raise RequestError(f"--formats {','.join(self.formats)} is not possible.", "Choose onnx, or onnx,tflite.")
 

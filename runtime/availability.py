@@ -123,7 +123,7 @@ class Availability:
             return
         for key in point.accelerators:
             self._last[key] = point.name
-        here = [p for p in self._points.values() if not p.accelerators and p.name not in excluded]
+        here = [p for p in self._points.values() if not (p.accelerators or p.carried or p.name in excluded)]
         for name in stand_ins(here, snapshot.memory_free_mib, **limits):
             if self.spare == name:
                 return

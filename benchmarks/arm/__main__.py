@@ -74,11 +74,14 @@ def main() -> int:
         home = emulated.root / "home/pi"
         if "--keep" not in sys.argv[1:]:
             install(emulated, boards["pi4"], kit, MODELS["pi4"].cpu)
+        places = {name: next((home / name / "venv/lib").glob("python3*/site-packages")) for name in wanted}
         python = next((home / "keyword_spotter/venv/lib").glob("python3*/site-packages"))
         emulated.make_counter()  # before the threads, which would both make it
         with ThreadPoolExecutor(len(BOARDS)) as pool:  # a thread for each processor: they share no files
             parts = pool.map(
-                lambda board: [count(emulated, sample, boards[board], MODELS[board].cpu, python) for sample in wanted],
+                lambda board: [
+                    count(emulated, sample, boards[board], MODELS[board].cpu, places[sample]) for sample in wanted
+                ],
                 BOARDS,
             )
             found = [counts for part in parts for counts in part]

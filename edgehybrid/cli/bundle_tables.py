@@ -78,8 +78,8 @@ def print_exits(console: Console, doc: BundleDoc) -> None:
 def _exit_rows(doc: BundleDoc, point: OperatingPoint) -> list[tuple[str, ...]]:
     stages = {stage.name: stage.exit for stage in doc.stages}
     risk, rows = point.risk, list[tuple[str, ...]]()
-    for (stage, _), figures in zip(point.exits.items(), point.depths, strict=False):
-        if (head := stages[stage]) is None or risk is None:
+    for stage, figures in zip(point.variants, point.depths, strict=False):
+        if stage not in point.exits or (head := stages[stage]) is None or risk is None:
             continue
         promise = f"{risk.epsilon:.1%}-{risk.relaxed_epsilon:.1%}" if not rows else ""
         rows.append(
@@ -121,7 +121,11 @@ def points_table(doc: BundleDoc) -> object:
 
 
 def print_left_out(console: Console, doc: BundleDoc) -> None:
-    """Print the candidates that were measured and dropped, and the components that a scheme left alone."""
+    """Print what is carried for another processor, what was measured and dropped, and what a scheme left alone."""
+    if any(point.carried for point in doc.points):
+        carried = ((point.name, point.carried) for point in doc.points if point.carried)
+        title = "Carried for another processor: not chosen before edgehybrid bench has measured it on the device"
+        console.print(prose_table(title, ("point", "here"), carried))
     if doc.dropped:
         rows = ((d.name, d.reason) for d in doc.dropped)
         console.print(prose_table("Measured and not shipped", ("candidate", "why"), rows))

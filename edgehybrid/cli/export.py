@@ -71,6 +71,12 @@ _MOST_MISSES = 8
     callback=lambda _ctx, _parameter, text: tuple(part.strip() for part in text.split(",") if part.strip()),
     help="Back ends to place the model and its stages on, by measurement: say onnx,tflite,onnx-openvino.",
 )
+@click.option(
+    "--keep",
+    multiple=True,
+    metavar="NAME",
+    help="Ship this candidate however slow it is here, for another processor; repeat it, or say tflite-*.",
+)
 @shape_option
 @click.option("--device", help="Device profile, a name or a file: sets the kind of integers and the watts.")
 @click.option(

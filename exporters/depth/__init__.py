@@ -29,7 +29,7 @@ from edgehybrid.exporters.depth.pooling import poolings, with_features
 from edgehybrid.exporters.depth.risk import Promise, Refusal, fixed_sequence, p_values, promise, samples_needed
 from edgehybrid.exporters.depth.scores import Score, choose_score
 from edgehybrid.exporters.depth.slicing import slice_chain
-from edgehybrid.exporters.depth.spec import HeadSpec, apply_head, attach_spec
+from edgehybrid.exporters.depth.spec import HeadSpec, apply_head, attach_spec, head_alone
 from edgehybrid.exporters.depth.variations import can_vary, count_variations, vary
 
 __all__ = [
@@ -64,6 +64,7 @@ __all__ = [
     "fit_heads",
     "fit_path",
     "fixed_sequence",
+    "head_alone",
     "losses_along",
     "make_exits",
     "mean_cost",

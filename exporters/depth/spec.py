@@ -92,6 +92,26 @@ def attach_spec(stage: Graph, spec: HeadSpec, number: int, output: str) -> Graph
     return Graph(proto=proto)
 
 
+def head_alone(stage: Graph, spec: HeadSpec, number: int, output: str) -> Graph:
+    """Make ``spec`` a stage of its own behind ``stage``: it takes the floats ``cut<number>_*``, and gives its answer.
+
+    Args:
+        stage: What gives the features, in floats.
+        spec: The head.
+        number: Of the cut.
+        output: Of the model.
+    """
+    proto = onnx.ModelProto(ir_version=stage.proto.ir_version)
+    proto.opset_import.extend(stage.proto.opset_import)
+    proto.graph.name = f"head-{number}"
+    crossing = [value for value in stage.proto.graph.output if value.name.startswith(f"cut{number}_")]
+    proto.graph.input.extend(crossing)
+    proto.graph.output.extend(crossing)
+    headed = attach_spec(Graph(proto=proto), spec, number, output).proto
+    del headed.graph.output[: len(crossing)]
+    return Graph(proto=headed)
+
+
 def _append_seen(nodes: Nodes, features: str, score: Score, name: str) -> None:
     """Scores that look at the features; the scale and the sign of ``error`` are folded into its weights."""
     factor = 1.0 if score.name == "learnt" else -1.0 / score.scale

@@ -18,6 +18,7 @@ from edgehybrid.exporters.exits.deepening import Armed, deepen
 from edgehybrid.exporters.exits.gating import GATE, add_gate
 from edgehybrid.exporters.exits.offers import make_offers
 from edgehybrid.exporters.exits.own import arm_own
+from edgehybrid.exporters.exits.placed import place_chains
 from edgehybrid.exporters.exits.rows import head_rows
 from edgehybrid.exporters.exits.task import find_task
 from edgehybrid.exporters.options import AUTO_EXITS, NO_EXITS, ExportOptions
@@ -106,7 +107,7 @@ def _fitted(case: Case, candidates: tuple[Candidate, ...]) -> list[Armed | Dropp
         for suffix, offered in zip(_SUFFIXES, sets, strict=False):
             blueprint = Blueprint(name=f"{candidate.name}{suffix}", suffix=suffix, offers=offered)
             made.append(arm(case, candidate, blueprint, answers, surveyed=candidate is first))
-    return made
+    return [*made, *place_chains(case, sets, full)]
 
 
 def _without(chosen: Chosen, why: str, *names: str) -> Chosen:
@@ -114,9 +115,15 @@ def _without(chosen: Chosen, why: str, *names: str) -> Chosen:
 
 
 def worth_cutting(chosen: Chosen) -> tuple[Candidate, ...]:
-    """Candidates that get exits, ONNX only: the fastest, and the best one where it is clearly slower."""
-    names = [name for name in chosen.names if name != REFERENCE and chosen.trial.candidate(name).file is None]
-    if not names:
+    """Graphs that get exits: the fastest of the points, and the best one where it is clearly slower.
+
+    Where files of another format took all places, the fastest graph beside them: heads and cuts are found on graphs.
+    """
+    graphs = [item.name for item in chosen.trial.candidates if item.file is None and item.name in chosen.figures]
+    names = [name for name in chosen.names if name != REFERENCE and name in graphs]
+    if len(chosen.names) > 1 and not names:
+        names = [min(graphs, key=lambda name: float(np.median(chosen.figures[name].wall_s)))]
+    if not names or names == [REFERENCE]:
         return ()
     wall = {name: float(np.median(chosen.figures[name].wall_s)) for name in names}
     fastest = min(names, key=wall.__getitem__)

@@ -60,12 +60,9 @@ def arm(
     cuts = [offer.cut for offer in blueprint.offers]
     try:
         graphs = slice_chain(candidate.graph, cuts)
-        stages, heads = [], []
-        for number, (cut, graph) in enumerate(zip(cuts, graphs, strict=False), 1):
-            head = blueprint.offers[number - 1].head
-            if not surveyed or not _stands_alone(cuts[:number]):
-                (head,) = heads_behind(case, graphs[:number], full, most=1, pooling=_pooling(graph, number, head))
-            heads.append(head)
+        heads = make_heads(case, graphs, blueprint, full, surveyed=surveyed)
+        stages = []
+        for number, (cut, graph, head) in enumerate(zip(cuts, graphs, heads, strict=False), 1):
             headed = attach_spec(graph, spec_of(head), number, case.task.output)
             info = fitted_exit(head, cut, number, case.task.output)
             stages.append(ChainStage(name=f"part-{number}{blueprint.suffix}", graph=headed, exit=info))
@@ -74,12 +71,37 @@ def arm(
         loaded = load_chain(chain, case.chain_folder(chain.name), candidate.threads)
     except CHAIN_ERRORS as error:
         return Dropped(name=f"{blueprint.name}~", reason=f"exits: {error.what}")
-    view = Judged(
+    view = view_of(case, heads, blueprint, full)
+    return Armed(loaded=loaded, path=view.path(), losses=case.task.losses, view=view)
+
+
+def make_heads(
+    case: Case, graphs: Sequence[Graph], blueprint: Blueprint, full: Float64Array, *, surveyed: bool
+) -> list[Fitted]:
+    """Take the heads of the blueprint, or fit new ones where they see other features here.
+
+    Raises:
+        DataError: No basis for a head.
+        ExportError: Nothing that crosses can be pooled.
+        ModelError: A stage does not run.
+    """
+    cuts, heads = [offer.cut for offer in blueprint.offers], []
+    for number, offer in enumerate(blueprint.offers, 1):
+        head = offer.head
+        if not surveyed or not _stands_alone(cuts[:number]):
+            pooling = _pooling(graphs[number - 1], number, head)
+            (head,) = heads_behind(case, graphs[:number], full, most=1, pooling=pooling)
+        heads.append(head)
+    return heads
+
+
+def view_of(case: Case, heads: Sequence[Fitted], blueprint: Blueprint, full: Float64Array) -> Judged:
+    """The exits as the rows see them that the heads come from, out of fold."""
+    return Judged(
         confidence=np.column_stack([head.all_confidence for head in heads]),
         losses=np.column_stack([head_losses(head, full, case.task.losses) for head in heads]),
         costs=judged(blueprint.offers).costs,
     )
-    return Armed(loaded=loaded, path=view.path(), losses=case.task.losses, view=view)
 
 
 def _pooling(stage: Graph, number: int, head: Fitted) -> str | None:

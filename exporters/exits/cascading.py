@@ -45,7 +45,11 @@ def arm_cascade(case: Case) -> Armed | Dropped:
     """Put the small candidate that pays best before the best one, if the two beat every one alone."""
     if case.task.kind == "value":
         return Dropped(name=CASCADE, reason="a value does not say how sure it is, so that no small point goes first")
-    large = case.chosen.trial.candidate(next(name for name in case.chosen.names if name != REFERENCE))
+    trial = case.chosen.trial
+    graphs = [name for name in case.chosen.names if name != REFERENCE and trial.candidate(name).file is None]
+    if not graphs:
+        return Dropped(name=CASCADE, reason="no point beside the float model is an ONNX graph")
+    large = trial.candidate(graphs[0])
     walls = _walls(case, large)
     smalls = [name for name in walls if walls[name] <= _CLEARLY_FASTER]
     if not smalls:
@@ -55,7 +59,7 @@ def arm_cascade(case: Case) -> Armed | Dropped:
     full = case.answers(large.name)
     pairs = [_pair(case, _candidate(case, name), walls[name], full) for name in smalls[:_MOST_TRIED]]
     best = min(pairs, key=lambda pair: pair.cost)
-    alone = min(walls[name] for name in case.chosen.names if name != REFERENCE)
+    alone = min(walls[name] for name in graphs)
     if best.cost > _WORTH * alone:
         why = (
             f"{best.small.name} before {large.name} would take {best.cost:.2f} of the time of {large.name}; "
@@ -71,9 +75,10 @@ def _candidate(case: Case, name: str) -> Candidate:
 
 
 def _walls(case: Case, large: Candidate) -> dict[str, float]:
-    """Time of every candidate that gives numbers, those that lose too much alone included, in runs of ``large``."""
+    """Time of every graph that gives numbers, those that lose too much alone included, in runs of ``large``."""
     trial, options = case.chosen.trial, case.options
-    items = [item for item in (*trial.candidates, *trial.removed) if case.chosen.scores[item.name].finite]
+    every = [item for item in (*trial.candidates, *trial.removed) if item.file is None]
+    items = [item for item in every if case.chosen.scores[item.name].finite]
     feeds = first_feeds(case.prepared.evaluation, 1)[0]
     runs = {item.name: (lambda session=trial.sessions[item.name]: session.run(feeds)) for item in items}
     key = (CASCADE, *(f"{item.graph.digest} {item.threads}" for item in items))

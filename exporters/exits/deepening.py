@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edgehybrid.bundle import Dropped
 from edgehybrid.data import Samples
 from edgehybrid.exporters.assemble import Chosen, DeepPoint
-from edgehybrid.exporters.chains import Deep, LoadedChain, depth_runs, mixed, score_chain
+from edgehybrid.exporters.chains import Chain, Deep, LoadedChain, depth_runs, mixed, score_chain
 from edgehybrid.exporters.depth import Path as ThresholdPath
 from edgehybrid.exporters.depth import Refusal, depths, make_exits
 from edgehybrid.exporters.exits.choosing import Judged
@@ -130,7 +130,7 @@ def _score(
         return (index + 1) * wanted // total > index * wanted // total
 
     reference = chosen.trial.sessions[REFERENCE]
-    key = ("deep", *(stage.graph.digest for stage in loaded.chain.stages), samples.sha256, prepared.metric.name)
+    key = ("deep", *(stage.digest for stage in loaded.chain.stages), samples.sha256, prepared.metric.name)
 
     def measure() -> dict[str, NDArray[np.generic]]:
         deep = score_chain(loaded, reference, samples, prepared.metric, wanted=one_of, advance=tools.progress.advance)
@@ -209,6 +209,7 @@ def _choose_again(
         max_drop=max_drop,
         levels=options.levels,
         seed=options.seed,
+        keep=options.keep,
     )
     points = {
         item.name: _point(item, found[item.name], found[REFERENCE], timings, prepared, tools)
@@ -222,6 +223,7 @@ def _choose_again(
         timings=timings,
         memory={**chosen.memory, **{name: point.resident_bytes for name, point in points.items()}},
         dropped=(*chosen.dropped, *dropped, *frontier.dropped),
+        carried=frontier.carried,
         deep=points,
     )
 
@@ -239,7 +241,7 @@ def _time(
     for loaded in {item.armed.loaded.chain.name: item.armed.loaded for item in promised}.values():
         for depth, run in enumerate(depth_runs(loaded, feeds, prepared.model.inputs, outputs)):
             runs[_timed(loaded, depth)] = run
-        key.append(" ".join([loaded.chain.name, *(stage.graph.digest for stage in loaded.chain.stages)]))
+        key.append(" ".join([loaded.chain.name, *(stage.digest for stage in loaded.chain.stages)]))
     budget_s = _TIMING_SHARE * options.budget.timing_s
     return time_runs(runs, (*key, samples.sha256), tools, budget_s=budget_s, seed=options.seed)
 
@@ -251,7 +253,7 @@ def _timed(loaded: LoadedChain, depth: int) -> str:
 def _walls(item: _Promised, timings: Timings) -> tuple[list[Float64Array], list[Float64Array]]:
     """Latency and CPU time of every round at each depth."""
     loaded = item.armed.loaded
-    columns = [timings.column(_timed(loaded, depth)) for depth in range(len(loaded.chain.stages))]
+    columns = [timings.column(_timed(loaded, depth)) for depth in range(len(loaded.chain.exits) + 1)]
     return [timings.wall_s[:, c] for c in columns], [timings.cpu_s[:, c] for c in columns]
 
 
@@ -295,15 +297,7 @@ def _point(
             loss=item.armed.losses.kind,
             bound=item.armed.losses.bound,
         ),
-        depths=tuple(
-            DepthFigures(
-                share=share,
-                relaxed_share=relaxed,
-                latency_ms=float(np.median(w)) * 1e3,
-                cpu_ms=float(np.median(c)) * 1e3,
-            )
-            for share, relaxed, w, c in zip(shares, item.depths.relaxed_shares, wall, cpu, strict=True)
-        ),
+        depths=_by_stage(loaded.chain, shares, item.depths.relaxed_shares, wall, cpu),
         latency_ms=LatencyMs(p50=p50, p95=p95, mean=float(np.median(found.wall_s)) * 1e3),
         cpu_ms=float(np.median(found.cpu_s)) * 1e3,
         relaxed_quality=summarize(prepared.metric, taken_scores(item.deep, item.depths.relaxed), reference.scores),
@@ -311,13 +305,37 @@ def _point(
     )
 
 
+def _by_stage(
+    chain: Chain,
+    shares: Sequence[float],
+    relaxed: Sequence[float],
+    wall: Sequence[Float64Array],
+    cpu: Sequence[Float64Array],
+) -> tuple[DepthFigures, ...]:
+    """Figures after every stage; behind one that has no exit nobody leaves, and the next exit's latency stands."""
+    found, place = [], 0
+    for stage in chain.stages:
+        leaves = stage.exit is not None or stage is chain.stages[-1]
+        found.append(
+            DepthFigures(
+                share=shares[place] if leaves else 0.0,
+                relaxed_share=relaxed[place] if leaves else 0.0,
+                latency_ms=float(np.median(wall[place])) * 1e3,
+                cpu_ms=float(np.median(cpu[place])) * 1e3,
+            )
+        )
+        place += leaves
+    return tuple(found)
+
+
 def _memory(loaded: LoadedChain, prepared: Prepared, tools: Tools) -> int:
     feeds = first_feeds(prepared.evaluation, 1)[0]
     threads = loaded.chain.candidate.threads
-    key = ("memory", *(stage.graph.digest for stage in loaded.chain.stages), str(threads), machine_key())
+    key = ("memory", *(stage.digest for stage in loaded.chain.stages), str(threads), machine_key())
 
     def measure() -> Mapping[str, NDArray[np.generic]]:
         files = loaded.model_files()
-        return {"bytes": np.array(resident_bytes(files, loaded.folder, feeds, [threads] * len(files)))}
+        backends = [stage.backend for stage in loaded.chain.stages]
+        return {"bytes": np.array(resident_bytes(files, loaded.folder, feeds, [threads] * len(files), backends))}
 
     return int(tools.cache.get(key, measure)["bytes"])

@@ -76,7 +76,7 @@ def propose_mixed(
         Candidates, to be measured whole beside all others; and what was not done, with the reason.
     """
     reach = REACH[options.effort]
-    best = _float_of(built)
+    best = float_of({candidate.name: candidate for candidate in built.candidates})
     found = find_cuts(best.graph, prepared.components, prepared.probes)
     cuts = _apart(sorted(found.cuts, key=lambda cut: (not cut.at_border, cut.overhead)))[: reach.cuts]
     if not cuts:
@@ -84,8 +84,9 @@ def propose_mixed(
         return [], [Dropped(name=MIXED, reason=f"the model cannot be cut: {why}")]
     sets = [list(some) for n in range(1, reach.at_once + 1) for some in combinations(cuts, n)]
     threads = tuple(dict.fromkeys((options.threads, *reach.threads)))
+    known = {candidate.name: candidate for candidate in built.candidates}
     cases = [
-        _Case(built, prepared, keys, options, f"placed{number}", sorted(some, key=lambda cut: cut.share), threads)
+        Placing(known, prepared, keys, options, f"placed{number}", sorted(some, key=lambda cut: cut.share), threads)
         for number, some in enumerate(sets, 1)
     ]
     tools.progress.start(len(cases), "placement")
@@ -108,16 +109,26 @@ def _apart(cuts: Sequence[Cut]) -> list[Cut]:
     return kept
 
 
-def _float_of(built: Built) -> Candidate:
-    names = {candidate.name: candidate for candidate in built.candidates}
-    return names.get(OPTIMIZED, names[REFERENCE])
+def float_of(known: Mapping[str, Candidate]) -> Candidate:
+    """The float candidate that stages are compared with: the rewritten one where there is one."""
+    return known.get(OPTIMIZED, known[REFERENCE])
 
 
 @dataclass(frozen=True, slots=True)
-class _Case:
-    """One set of cuts."""
+class Placing:
+    """One set of cuts, and what its stages may run as.
 
-    built: Built
+    Attributes:
+        known: Candidates by name; the ONNX ones lend slices.
+        prepared: Model and data.
+        keys: Back ends.
+        options: Of the export.
+        prefix: Of the names of its stages.
+        cuts: In the order of the model.
+        threads: Numbers of threads to try.
+    """
+
+    known: Mapping[str, Candidate]
     prepared: Prepared
     keys: Sequence[str]
     options: ExportOptions
@@ -130,8 +141,7 @@ class _Case:
         where = " and ".join(cut.name for cut in self.cuts)
         with tempfile.TemporaryDirectory(prefix="edgehybrid-") as place:
             try:
-                stages = self._stages(best, Path(place))
-                offered = self._offers(best, stages, Path(place), budget_s)
+                stages, offered = self.offers(best, Path(place), budget_s)
             except EdgeHybridError as error:
                 return [], [Dropped(name=MIXED, reason=f"cut behind {where}: {error.what}")]
         dropped = [item for offer in offered for item in offer.dropped]
@@ -143,16 +153,18 @@ class _Case:
             dropped.append(Dropped(name=MIXED, reason=f"cut behind {where}: {picked.why_not}"))
         return made, dropped
 
-    def _stages(self, best: Candidate, place: Path) -> tuple[StageFloat, ...]:
-        folder = place / "floats"
-        folder.mkdir()
-        return float_stages(best, self.prepared, self.cuts, self.prefix, folder)
+    def offers(self, best: Candidate, place: Path, budget_s: float) -> tuple[tuple[StageFloat, ...], list[Offered]]:
+        """Cut ``best``, write every stage in every form into ``place``, let it through the gate, and time it alone.
 
-    def _offers(self, best: Candidate, stages: Sequence[StageFloat], place: Path, budget_s: float) -> list[Offered]:
-        names = {candidate.name: candidate for candidate in self.built.candidates if candidate.file is None}
+        Raises:
+            ExportError: It cannot be cut there.
+            ModelError: ONNX Runtime refuses a slice.
+        """
+        names = {name: candidate for name, candidate in self.known.items() if candidate.file is None}
         wanted = [best, *(names[name] for name in _ONNX_FORMS[1:] if name in names)]
-        for folder in ("onnx", "tflite", "loaded"):
+        for folder in ("floats", "onnx", "tflite", "loaded"):
             (place / folder).mkdir()
+        stages = float_stages(best, self.prepared, self.cuts, self.prefix, place / "floats")
         parts, lost = onnx_parts(stages, wanted, self.cuts, place / "onnx")
         dropped: list[list[Dropped]] = [[] for _ in stages]
         dropped[0] += lost
@@ -173,7 +185,7 @@ class _Case:
                 seed=self.options.seed,
             )
             offered.append(Offered(parts=offer.parts, steps=offer.steps, dropped=(*dropped[k], *offer.dropped)))
-        return offered
+        return stages, offered
 
     def _writable(self, stages: Sequence[StageFloat]) -> list[Graph]:
         """Slices of the user's own graph, whose operators other formats know; else of the rewritten one.

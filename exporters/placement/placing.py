@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from edgehybrid.bundle import Dropped
-from edgehybrid.exporters.options import NO_EXITS, ExportOptions
+from edgehybrid.exporters.options import ExportOptions
 from edgehybrid.exporters.placement.mixing import MIXED, propose_mixed
 from edgehybrid.exporters.placement.whole import place_whole
 from edgehybrid.exporters.precision import Target
@@ -21,13 +21,13 @@ PLACEMENT = "placement"
 def place(built: Built, prepared: Prepared, options: ExportOptions, tools: Tools) -> Built:
     """Add every candidate on every further back end that was asked for, and chains over several of them.
 
-    All of them then compete by measurement. Nothing is placed for a board of another kind than this machine (its back
-    ends are not here to be measured), nor beside exits (which are cut in ONNX only).
+    All of them then compete by measurement. Nothing is placed for a board of another kind than this machine, whose back
+    ends are not here to be measured.
     """
     keys = options.backends
     if not keys:
         return built
-    if why := _why_not(prepared, options):
+    if why := why_not_placed(prepared):
         return replace(built, dropped=(*built.dropped, Dropped(name=PLACEMENT, reason=why)))
     mixed: list[Candidate] = []
     dropped = [Dropped(name=MIXED, reason="only one back end was asked for")]
@@ -37,9 +37,8 @@ def place(built: Built, prepared: Prepared, options: ExportOptions, tools: Tools
     return replace(built, candidates=(*built.candidates, *placed, *mixed), dropped=(*built.dropped, *dropped))
 
 
-def _why_not(prepared: Prepared, options: ExportOptions) -> str:
+def why_not_placed(prepared: Prepared) -> str:
+    """Say why nothing can be placed; empty where it can."""
     if Target.of(prepared.device.cpu.isa) != Target.of(detect_device().cpu.isa):
         return f"back ends of {prepared.device.name} cannot be measured on this machine; export there, or for this one"
-    if options.exits != NO_EXITS:
-        return "exits are cut in ONNX only: ask for exits or for back ends"
     return ""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgehybrid.bundle import Dropped
 from edgehybrid.exporters.measure import Ratio, paired_ratio
-from edgehybrid.points import REFERENCE, Quality
+from edgehybrid.points import LEVELS, REFERENCE, Quality
 from edgehybrid.quality import Metric, summarize
 
 CLEARLY_SMALLER = 0.8
@@ -53,10 +54,17 @@ class Figures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frontier:
-    """Names worth shipping, best quality first, without the reference; and what was dropped."""
+    """Names to ship, best quality first, without the reference; and what was dropped.
+
+    Attributes:
+        kept: The names.
+        dropped: The others.
+        carried: Those of ``kept`` that are shipped only because they were asked for: why they would have gone.
+    """
 
     kept: tuple[str, ...]
     dropped: tuple[Dropped, ...]
+    carried: Mapping[str, str] = field(default_factory=dict)
 
 
 def default_max_drop(reference: Quality) -> float:
@@ -75,7 +83,14 @@ def hopeless(quality: Mapping[str, Quality], broken: Set[str], max_drop: float) 
 
 
 def choose(
-    reference: Figures, candidates: Sequence[Figures], *, metric: Metric, max_drop: float, levels: int, seed: int = 0
+    reference: Figures,
+    candidates: Sequence[Figures],
+    *,
+    metric: Metric,
+    max_drop: float,
+    levels: int,
+    seed: int = 0,
+    keep: Sequence[str] = (),
 ) -> Frontier:
     """Choose the points.
 
@@ -86,7 +101,30 @@ def choose(
     samples rarely tell 97.0 % from 97.2 %, and the nearer graph is the safer one on inputs that nobody has measured.
     For the same reason exits dominate nothing that promises to lose less, or that measures as well and loses clearly
     less on other inputs.
+
+    What ``keep`` names (shell patterns) is meant for another processor than this one: its time here decides nothing,
+    so it stays if its outputs are good enough, beside the others and not in their place while five points hold all.
     """
+    usual = _choose(reference, candidates, metric=metric, max_drop=max_drop, levels=levels, seed=seed)
+    fit = {item.name for item in candidates if not _bad(item.quality, broken=not item.finite, max_drop=max_drop)}
+    gone = [item for item in usual.dropped if item.name in fit and any(fnmatchcase(item.name, p) for p in keep)]
+    carried = {item.name: item.reason for item in gone[: max(LEVELS)]}
+    if not carried:
+        return usual
+    if (room := max(LEVELS) - len(carried)) < len(usual.kept):
+        usual = _choose(reference, candidates, metric=metric, max_drop=max_drop, levels=room, seed=seed)
+    shipped = {*usual.kept, *carried}
+    ordered = _by_quality([item for item in candidates if item.name in shipped], metric)
+    return Frontier(
+        kept=tuple(item.name for item in ordered),
+        dropped=tuple(item for item in usual.dropped if item.name not in carried),
+        carried=carried,
+    )
+
+
+def _choose(
+    reference: Figures, candidates: Sequence[Figures], *, metric: Metric, max_drop: float, levels: int, seed: int
+) -> Frontier:
     dropped: list[Dropped] = []
     alive: list[Figures] = []
     for figures in candidates:

@@ -103,6 +103,7 @@ def choose(tables: Mapping[Supply, Table], on_mains: bool | None) -> Table | Non
 def with_figures(points: Sequence[OperatingPoint], table: Table | None) -> tuple[OperatingPoint, ...]:
     """Return the points with the figures of ``table``; those that it lacks are scaled as the others were.
 
+    A point that was carried for another processor than the exporter's is one like any other once it was measured here.
     Latencies were measured at full depth. What a point with exits takes at lesser depths, and on average, keeps its
     proportion to that.
     """
@@ -134,7 +135,7 @@ def _changed(point: OperatingPoint, here: PointFigures | None, typical: float) -
     cpu_ratio = ratio if here is None or cpu_full <= 0 else here.cpu_ms / cpu_full
     energy, shipped = point.energy_mj, point.latency_ms
     if here is not None and not point.depths:
-        return replace(point, latency_ms=here.latency_ms, cpu_ms=here.cpu_ms, energy_mj=here.energy_mj)
+        return replace(point, latency_ms=here.latency_ms, cpu_ms=here.cpu_ms, energy_mj=here.energy_mj, carried="")
     share = 1.0 if here is None or point.cpu_ms <= 0 else point.cpu_ms / cpu_full  # of the full depth, on average
     scaled = EnergyMj(
         value=energy.value * cpu_ratio if here is None else here.energy_mj.value * share,
@@ -150,6 +151,7 @@ def _changed(point: OperatingPoint, here: PointFigures | None, typical: float) -
         ),
         cpu_ms=point.cpu_ms * cpu_ratio,
         energy_mj=scaled,
+        carried=point.carried if here is None else "",
         depths=tuple(
             replace(depth, latency_ms=depth.latency_ms * ratio, cpu_ms=depth.cpu_ms * cpu_ratio)
             for depth in point.depths

@@ -47,6 +47,7 @@ class Controller:
         self._state = evolve(state, slow=fit(state.slow, self._options.names))
         self._asked = Asked(context=_NO_CONTEXT, goals=Goals(), late_worth=late_worth(points))
         self._accelerated = accelerated(points)
+        self._carried = frozenset(point.name for point in points if point.carried)
 
     @property
     def state(self) -> State:
@@ -55,6 +56,9 @@ class Controller:
 
     def decide(self, snapshot: Snapshot, context: Context = _NO_CONTEXT, *, excluded: Collection[str] = ()) -> Decision:
         """Choose the point, or two of them, to run from now on.
+
+        A point that is carried for another processor, and was not measured on this device, is not among them while
+        there is any other.
 
         Args:
             snapshot: What the device says.
@@ -67,8 +71,9 @@ class Controller:
         if context is not self._asked.context:
             self._asked = self._hear(context)
         gone = frozenset(excluded)
-        if snapshot.npu_present is False and any(p.name not in gone | self._accelerated for p in self._points):
-            gone |= self._accelerated
+        if snapshot.npu_present is False:
+            gone = self._without(gone, self._accelerated)
+        gone = self._without(gone, self._carried)
         known = self._know(gone, reference=self._asked.goals.any or self._policy.reference)
         self._state, decision = decide(self._state, known, snapshot, self._asked)
         return decision
@@ -79,6 +84,10 @@ class Controller:
         self._state = observe(
             self._state, observation, self._options, cores, asked.goals, asked.context.deadline_s, asked.late_worth
         )
+
+    def _without(self, gone: frozenset[str], more: frozenset[str]) -> frozenset[str]:
+        """Exclude ``more`` too, unless nothing were left."""
+        return gone | more if any(point.name not in gone | more for point in self._points) else gone
 
     def _hear(self, context: Context) -> Asked:
         """Turn what the app asks for into goals."""

@@ -46,7 +46,7 @@ def pack(name: str, bundle: Path, out: Path, *, wheel: Path | None = None) -> Pa
         BundleError: The bundle is damaged.
         OutputError: The wheel cannot be built.
     """
-    Bundle.open(bundle)
+    opened = Bundle.open(bundle)
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / name
@@ -60,12 +60,19 @@ def pack(name: str, bundle: Path, out: Path, *, wheel: Path | None = None) -> Pa
             if (app / loose).exists():
                 shutil.copy2(app / loose, folder)
         (folder / "NAME").write_text(f"{name}\n", encoding="ascii")
+        (folder / "EXTRAS").write_text(_extras(opened), encoding="ascii")
         (folder / "REPLAY").write_text(f"samples/{name}/{REPLAYS[name]}\n", encoding="ascii")
         shutil.copy2(wheel or build_wheel(Path(temporary)), folder)
         archive = out / f"{name}.tar.gz"
         with tarfile.open(archive, "w:gz") as tar:
             tar.add(folder, name, filter=_nobodys)
     return archive
+
+
+def _extras(bundle: Bundle) -> str:
+    """Say which extra of edgehybrid the bundle's points need, as pip spells it."""
+    formats = {variant.format for stage in bundle.doc.stages for variant in stage.variants}
+    return "[tflite]" if "tflite" in formats else ""
 
 
 def build_wheel(folder: Path) -> Path:

@@ -22,7 +22,10 @@ DEVICE = "raspberry-pi-4b"
 OPTIONS = {
     "keyword_spotter": ("--eval-data", "samples/keyword_spotter/evaluation.npz"),
     "camera_classifier": ("--exits", "auto", "--eval-data", "samples/camera_classifier/test.npz"),
-    "vibration_monitor": ("--metric", "rmse", "--eval-data", "samples/vibration_monitor/test.npz"),
+    "vibration_monitor": (
+        *("--metric", "rmse", "--eval-data", "samples/vibration_monitor/test.npz"),
+        *("--formats", "onnx,tflite", "--keep", "tflite-w8a8"),
+    ),
 }
 """App to what its export needs beside model and calibration data."""
 

@@ -177,7 +177,8 @@ def _without_homes(folder: str, names: list[str]) -> set[str]:
 def install(emulated: Emulated, board: Path, kit: Path, cpu: str) -> Path:
     """Install all apps by their README into an empty home folder; returns it.
 
-    The second and the third app use what the first one fetched. With ``ARM_WHEELS`` pip asks no index: the wheels of
+    The second and the third app use what the first one fetched; one whose bundle needs more has a copy of it, and its
+    own install adds the rest. With ``ARM_WHEELS`` pip asks no index: the wheels of
     all dependencies lie in ``kit/wheels``.
     """
     offline = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "/mnt/kit/wheels"} if "ARM_WHEELS" in os.environ else {}
@@ -193,6 +194,9 @@ def install(emulated: Emulated, board: Path, kit: Path, cpu: str) -> Path:
         run("tar", "-xzf", f"/mnt/kit/{archive.name}")
     run("keyword_spotter/install")
     for name in (archive.name.removesuffix(".tar.gz") for archive in archives):
-        if name != "keyword_spotter":
+        if (home / name / "EXTRAS").read_text():
+            run("cp", "-a", "keyword_spotter/venv", f"{name}/venv")
+            run(f"{name}/install")
+        elif name != "keyword_spotter":
             run("ln", "-sfn", "../keyword_spotter/venv", f"{name}/venv")
     return home

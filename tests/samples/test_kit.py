@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -58,6 +59,18 @@ def test_an_unpacked_app_runs(kit_of: Callable[[str], Path], name: str) -> None:
     assert (0, True) == (done.returncode, "answers" in done.stderr), done.stderr
     expected = {"keyword_spotter": "seven", "camera_classifier": "picture 163", "vibration_monitor": "cycles left"}
     assert expected[name] in done.stdout
+
+
+def test_the_install_asks_for_what_the_bundle_needs(
+    import_sample: Callable[[str, str], ModuleType], bundle_of: Callable[[str], Bundle]
+) -> None:
+    """A bundle with TFLite files needs an engine for them; one without pulls nothing more."""
+    kit, bundle = import_sample("common", "kitting"), bundle_of("vibration_monitor")
+    stage = bundle.stages[0]
+    lite = replace(stage, variants=(*stage.variants, replace(stage.variants[0], name="lite", format="tflite")))
+
+    assert "" == kit._extras(bundle)
+    assert "[tflite]" == kit._extras(Bundle(bundle.path, replace(bundle.doc, stages=(lite,))))
 
 
 @pytest.mark.parametrize("name", APPS)

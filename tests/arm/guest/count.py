@@ -28,9 +28,10 @@ def mark(number: int) -> None:
 def main() -> None:
     """Run every point ``RUNS`` times between marks ``2 i`` and ``2 i + 1``, after two runs that do not count."""
     bundle, runs, loads = Bundle.open(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    keys = {variant.backend for stage in bundle.stages for variant in stage.variants}
     between: list[bytearray] = []
     for load in range(loads):
-        plans, failed = load_all(bundle, {"onnx": make_backend("onnx")})
+        plans, failed = load_all(bundle, {key: make_backend(key) for key in keys})
         if failed:
             raise SystemExit(f"do not load: {failed}")
         feeds = golden_feeds(bundle, plans[0])

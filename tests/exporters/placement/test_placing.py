@@ -171,14 +171,12 @@ def test_one_file_serves_two_back_ends(placed: Built, prepared: Prepared, tools:
 
 
 def test_what_cannot_be_placed_is_said(floats: Built, prepared: Prepared, tools: Tools) -> None:
-    """For another board, beside exits, on one back end alone: nothing is placed in silence."""
+    """For another board, on one back end alone: nothing is placed in silence."""
     assert floats == place(floats, prepared, replace(OPTIONS, backends=()), tools)
 
     arm = replace(prepared, device=load_device("raspberry-pi-4b"))
     (said,) = place(floats, arm, OPTIONS, tools).dropped
     assert "cannot be measured on this machine" in said.reason
-    (said,) = place(floats, prepared, replace(OPTIONS, exits="auto"), tools).dropped
-    assert "exits are cut in ONNX only" in said.reason
     (said,) = place(floats, prepared, replace(OPTIONS, backends=("onnx",)), tools).dropped
     assert "only one back end" in said.reason
 

@@ -46,9 +46,9 @@ def figures(
 REFERENCE = figures("fp32", 1.0, sqnr=150.0)
 
 
-def select(*candidates: Figures, max_drop: float = 0.05, levels: int = 4) -> Frontier:
+def select(*candidates: Figures, max_drop: float = 0.05, levels: int = 4, keep: tuple[str, ...] = ()) -> Frontier:
     """Choose beside the reference."""
-    return choose(REFERENCE, candidates, metric=METRIC, max_drop=max_drop, levels=levels)
+    return choose(REFERENCE, candidates, metric=METRIC, max_drop=max_drop, levels=levels, keep=keep)
 
 
 def reasons(frontier: Frontier) -> dict[str, str]:
@@ -129,6 +129,35 @@ def test_no_more_levels_than_asked() -> None:
     assert {"p", "pppppp"} <= set(frontier.kept)
     assert 3 == sum("3 levels" in reason for reason in reasons(frontier).values())
     assert ("pppppp",) == select(*many, levels=1).kept
+
+
+def test_what_is_kept_for_another_processor_takes_nobodys_place() -> None:
+    """Its time here decides nothing: it is carried beside the others, with the reason why it would have gone."""
+    fast, slow = figures("fast", 2.0), figures("slow-w8a8", 0.5, sqnr=30.0)
+    frontier = select(fast, slow, levels=1, keep=("*-w8a8",))
+
+    assert {"fast", "slow-w8a8"} == set(frontier.kept)
+    assert "slower than float: 0.50×" in frontier.carried["slow-w8a8"]
+    assert not frontier.dropped
+    assert not select(fast, slow, keep=("fast",)).carried  # it is shipped as it is
+
+
+def test_nothing_bad_is_kept() -> None:
+    """The verdict on quality holds for every processor."""
+    bad, broken = figures("bad", 0.5, wrong=40), figures("broken", 0.5, finite=False)
+    frontier = select(figures("fast", 2.0), bad, broken, keep=("*",))
+
+    assert ("fast",) == frontier.kept
+    assert not frontier.carried
+
+
+def test_there_are_five_points_at_most() -> None:
+    """Where all do not fit, the ones chosen by measurement make room, the fastest last."""
+    many = [figures("p" * (i + 1), 1.1 + 0.2 * i, sqnr=100.0 - 10 * i) for i in range(5)]
+    frontier = select(*many, figures("slow", 0.5, sqnr=20.0), levels=5, keep=("slow",))
+
+    assert 5 == len(frontier.kept)
+    assert {"slow", "p", "ppppp"} <= set(frontier.kept)
 
 
 def test_a_step_down_is_a_step_in_speed() -> None:

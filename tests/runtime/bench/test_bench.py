@@ -16,8 +16,8 @@ import edgehybrid as eh
 from edgehybrid.bundle import Bundle
 from edgehybrid.errors import BackendError, OutputError
 from edgehybrid.points import DepthFigures, EnergyMj, LatencyMs, OperatingPoint
-from edgehybrid.profiles import load_device
-from edgehybrid.runtime import Snapshot
+from edgehybrid.profiles import load_device, load_policy
+from edgehybrid.runtime import Context, Controller, Snapshot
 from edgehybrid.runtime.backends import Backend
 from edgehybrid.runtime.bench import (
     BackgroundBench,
@@ -199,6 +199,22 @@ def test_the_engine_chooses_by_what_was_measured(tmp_path: Path, monkeypatch: py
     assert ("max", False) == opened()
     Store(three, PI4).save(_table(_figures("fp32", 90.0), _figures("max", 80.0), _figures("min", 5.0, mj=1.0)))
     assert ("min", True) == opened()
+
+
+def test_what_is_carried_waits_until_it_was_measured_here() -> None:
+    """A point meant for another processor than the exporter's is chosen by this device's figures, or not at all."""
+    best, carried = make_point("max", energy_mj=9.0, latency_ms=9.0), make_point("min", energy_mj=1.0, latency_ms=1.0)
+    shipped = (best, replace(carried, carried="slower than float: 0.5×"))
+
+    def chosen(points: tuple[OperatingPoint, ...]) -> str:
+        controller = Controller(points, PI4, load_policy("balanced"))
+        return controller.decide(Snapshot(at_s=0.0), Context(deadline_s=0.005)).point
+
+    assert "max" == chosen(shipped)
+    assert "max" == chosen(with_figures(shipped, _table(_figures("max", 18.0))))  # others were measured, it was not
+    assert "min" == chosen(with_figures(shipped, _table(_figures("max", 18.0), _figures("min", 2.0))))
+    assert "max" == chosen(with_figures(shipped, _table(_figures("max", 2.0), _figures("min", 18.0))))
+    assert "min" == chosen(shipped[1:])  # better than none
 
 
 def test_measuring_beside_the_work_ends_with_its_allowance(bundle: Bundle, tmp_path: Path) -> None:
