@@ -68,7 +68,7 @@ def summarize(found: dict[str, dict[str, list[dict[str, Any]]]]) -> dict[str, An
     """Median over the inputs of all rounds; beside the best static choice of each phase, by latency times CPU time."""
     phases: dict[str, Any] = {}
     for phase, runs in found.items():
-        rows = {
+        rows: dict[str, Any] = {
             name: {
                 "latency_ms": round(float(np.median(np.concatenate([r["latencies_ms"] for r in items]))), 3),
                 "mean_ms": round(float(np.mean(np.concatenate([r["latencies_ms"] for r in items]))), 3),
