@@ -12,7 +12,7 @@ from os import PathLike
 from pathlib import Path
 
 from edgehybrid.bundle import Bundle, Dropped, Untouched, check_output, write_bundle
-from edgehybrid.errors import ExportError
+from edgehybrid.errors import ExportError, RequestError
 from edgehybrid.exporters.assemble import make_draft, reload_check
 from edgehybrid.exporters.chosen import Chosen
 from edgehybrid.exporters.exits import add_depth
@@ -127,6 +127,7 @@ def export(
     prepared = prepare(model, data, eval_data, options)
     todo = plans(prepared.components, options.effort)
     lite = tflite_plans(prepared.components) if options.wants_tflite else ()
+    _require_known(options.keep, [plan.name for plan in (*todo, *lite)])
     if options.dry_run:
         return ExportResult(bundle=None, points=(), model=prepared.report, plans=(*todo, *lite))
     with ExitStack() as stack:
@@ -259,6 +260,18 @@ def _choose(built: Built, prepared: Prepared, options: ExportOptions, tools: Too
         untouched=built.untouched,
         carried=frontier.carried,
     )
+
+
+def _require_known(keep: Sequence[str], planned: Sequence[str]) -> None:
+    """Refuse a name that no candidate will have, before long work; patterns and what a search may find are let pass.
+
+    Raises:
+        RequestError: There will be no such candidate.
+    """
+    for name in keep:
+        plain = not set(name) & set("*?[+~@") and not name.startswith(("mixed-", "placed"))
+        if plain and name not in planned:
+            raise RequestError(f"--keep names {name!r}, which is no candidate.", f"Choose among {', '.join(planned)}.")
 
 
 def _unknown(keep: Sequence[str], names: Iterable[str]) -> tuple[Dropped, ...]:

@@ -21,6 +21,7 @@ from edgehybrid.exporters.rewrites import rewrite
 from edgehybrid.exporters.search import BestFloat, Candidate, plans
 from edgehybrid.exporters.trial import Tools
 from edgehybrid.profiles import detect_device
+from edgehybrid.runtime import Engine
 from edgehybrid.runtime.backends import LoadRequest, OnnxBackend
 
 OPTIONS = ExportOptions(effort="quick", cache=False, max_drop=1.0, budget_s=0.5)
@@ -236,6 +237,31 @@ def test_dry_run_only_plans(work: Path, tmp_path: Path) -> None:
     assert {"w8", "w8-dyn", "w8a8", "conv-w8a8"} <= {plan.name for plan in result.plans}
     assert result.bundle is None
     assert not (tmp_path / "out").exists()
+
+
+def test_a_name_to_keep_is_checked_before_long_work(work: Path, tmp_path: Path) -> None:
+    """What no candidate will be called is refused with the names that there are; without TFLite so are its names."""
+    data = work / "data.npz"
+    with pytest.raises(RequestError, match="'w9a9', which is no candidate") as error:
+        export(work / "model.onnx", tmp_path / "out", data=data, options=replace(OPTIONS, keep=("w9a9",)))
+    assert "w8a8" in error.value.fix
+    with pytest.raises(RequestError, match="TFLite"):
+        replace(OPTIONS, keep=("tflite-w8a8",))
+
+
+def test_what_is_kept_is_in_the_bundle_with_its_reason(work: Path, tmp_path: Path) -> None:
+    """What would have gone is a point that says why, and no longer among the dropped; the engine leaves it alone."""
+    options = replace(OPTIONS, keep=("w8*", "nothing*"), levels=1)
+    result = export(work / "model.onnx", tmp_path / "out", data=work / "data.npz", options=options)
+    assert result.bundle is not None
+    carried = {p.name: p.variants["main"] for p in result.bundle.points if p.carried}
+
+    assert carried
+    assert all(name.startswith("w8") for name in carried.values())
+    assert not set(carried.values()) & {item.name for item in result.dropped}
+    assert "there were" in next(item.reason for item in result.dropped if item.name == "nothing*")
+    with Engine(result.bundle, background=False) as engine:
+        assert engine.status().point not in carried
 
 
 def test_plans_follow_the_families(zoo: Any, tmp_path: Path) -> None:
