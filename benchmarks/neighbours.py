@@ -1,8 +1,9 @@
 """Busy neighbours on this machine, for real: the engine beside every static choice of threads and spinning.
 
-``python -m benchmarks.neighbours [SECONDS]``; writes ``results/neighbours.json``. Each choice runs in a process of its
-own through the same phases: no neighbour, one, two, and one that works in bursts. The order of the choices changes
-from round to round. The CPU time is that of the whole process, threads that spin included.
+``python -m benchmarks.neighbours [SAMPLE] [--seconds S]``; writes ``results/neighbours.json``, and leaves what it says
+of other samples. Each choice runs in a process of its own through the same phases: no neighbour, one, two, and one that
+works in bursts. The order of the choices changes from round to round. The CPU time is that of the whole process,
+threads that spin included.
 
 The inputs of a second are spread at random, the same for every choice: at a fixed rate they lock to the scheduler's
 tick (10 Hz is every 25th tick at 250 Hz), and a whole run is then either always interrupted by a busy neighbour or
@@ -11,6 +12,7 @@ never, by the instant at which it began.
 
 from __future__ import annotations
 
+import argparse
 import json
 import multiprocessing
 import os
@@ -25,13 +27,13 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.machine import write_result
+from benchmarks.machine import RESULTS, write_result
 from edgehybrid import Engine
 from edgehybrid.bundle import Bundle
 from edgehybrid.exporters import ExportOptions, export
 from edgehybrid.runtime.backends import LoadRequest, OnnxBackend
 
-SAMPLE = Path(__file__).parents[1] / "samples" / "camera_classifier"
+SAMPLES = Path(__file__).parents[1] / "samples"
 RATE_HZ, ROUNDS = 10.0, 5
 PHASES = ("none", "one", "two", "bursts")
 STATIC = {f"{t} thread{'s' * (t > 1)}{', spinning' * spin}": (t, spin) for t in (1, 2) for spin in (False, True)}
@@ -41,27 +43,33 @@ WARM_UP = 5
 
 def main() -> None:
     """Measure every choice in every phase."""
-    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 6.0
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sample", nargs="?", default="camera_classifier")
+    parser.add_argument("--seconds", type=float, default=5.0, help="of each choice, in each phase and round")
+    options = parser.parse_args()
+    sample, seconds = SAMPLES / options.sample, options.seconds
     with tempfile.TemporaryDirectory() as folder:
         result = export(
-            SAMPLE / "model.onnx",
+            sample / "model.onnx",
             Path(folder) / "bundle",
-            data=SAMPLE / "calibration.npz",
-            eval_data=SAMPLE / "test.npz",
+            data=sample / "calibration.npz",
+            eval_data=sample / "test.npz",
             options=ExportOptions(effort="quick", levels=1, gate=False),
         )
         assert result.bundle is not None
         bundle = result.bundle.path
-        (point,) = _measure(bundle, ENGINE, "", 3.0)["points"]  # what the engine runs where nothing limits it
+        (point,) = _measure(sample, bundle, ENGINE, "", 3.0)["points"]  # what the engine runs where nothing limits it
         found: dict[str, dict[str, list[dict[str, Any]]]] = {phase: {} for phase in PHASES}
         for number in range(ROUNDS):
             for phase in PHASES:
                 names = [ENGINE, *STATIC]
                 for name in names[number:] + names[:number]:
                     with neighbours(phase):
-                        run = _measure(bundle, name, point, seconds)
+                        run = _measure(sample, bundle, name, point, seconds)
                     found[phase].setdefault(name, []).append(run)
-    write_result("neighbours", {"rate_hz": RATE_HZ, "seconds": seconds, "point": point, "phases": summarize(found)})
+    kept = json.loads((RESULTS / "neighbours.json").read_text(encoding="utf-8"))["works"]
+    kept[options.sample] = {"seconds": seconds, "point": point, "phases": summarize(found)}
+    write_result("neighbours", {"rate_hz": RATE_HZ, "works": kept})
 
 
 def summarize(found: dict[str, dict[str, list[dict[str, Any]]]]) -> dict[str, Any]:
@@ -117,16 +125,26 @@ def _work(bursts: bool) -> None:
             time.sleep(draw.uniform(0.05, 0.5))
 
 
-def _measure(bundle: Path, name: str, point: str, seconds: float) -> dict[str, Any]:
-    words = [sys.executable, "-m", "benchmarks.neighbours", "--one", str(bundle), name, point, str(seconds)]
+def _measure(sample: Path, bundle: Path, name: str, point: str, seconds: float) -> dict[str, Any]:
+    words = [
+        sys.executable,
+        "-m",
+        "benchmarks.neighbours",
+        "--one",
+        str(sample),
+        str(bundle),
+        name,
+        point,
+        str(seconds),
+    ]
     done = subprocess.run(words, check=True, capture_output=True, text=True)
     found: dict[str, Any] = json.loads(done.stdout)
     return found
 
 
-def one(path: Path, name: str, point: str, seconds: float) -> dict[str, Any]:
+def one(sample: Path, path: Path, name: str, point: str, seconds: float) -> dict[str, Any]:
     """Run one choice: the latency of every input, and the CPU time of the process for each inference."""
-    with np.load(SAMPLE / "test.npz") as data:
+    with np.load(sample / "test.npz") as data:
         rows = [{"x": row[None]} for row in data["x"][:50]]
     bundle = Bundle.open(path)
     if name == ENGINE:
@@ -162,6 +180,6 @@ def _pace(run: Any, rows: list[dict[str, Any]], seconds: float) -> dict[str, Any
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--one"]:
-        print(json.dumps(one(Path(sys.argv[2]), sys.argv[3], sys.argv[4], float(sys.argv[5]))))
+        print(json.dumps(one(Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4], sys.argv[5], float(sys.argv[6]))))
     else:
         main()

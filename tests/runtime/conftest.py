@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from edgehybrid import Engine
 from edgehybrid.bundle import Bundle
 from edgehybrid.runtime.backends import Array
 from edgehybrid.tensors import TensorSpec
@@ -79,3 +80,50 @@ def fake_backend() -> FakeBackend:
         return Behaviour(outputs=lambda feeds: {"y": feeds["x"] + np.float32(mark)})
 
     return FakeBackend(inputs=(X,), outputs=(Y,), behaviours={name: adds(mark) for name, mark in MARKS.items()})
+
+
+class Device:
+    """A device tree with a battery and a thermal zone, and a clock."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.now_s = root, 1000.0
+        self.battery(90)
+        self.temperature(40)
+
+    def clock(self) -> float:
+        """Seconds on the tests' own clock."""
+        return self.now_s
+
+    def battery(self, pct: int, *, status: str = "Discharging") -> None:
+        """Set the charge."""
+        folder = self.root / "sys/class/power_supply/BAT0"
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in {"type": "Battery", "status": status, "capacity": str(pct), "present": "1"}.items():
+            (folder / name).write_text(f"{text}\n")
+
+    def temperature(self, celsius: float) -> None:
+        """Set the temperature of the processor."""
+        folder = self.root / "sys/class/thermal/thermal_zone0"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "type").write_text("cpu-thermal\n")
+        (folder / "temp").write_text(f"{int(celsius * 1000)}\n")
+
+
+@pytest.fixture
+def device(tmp_path: Path) -> Device:
+    return Device(tmp_path / "root")
+
+
+@pytest.fixture
+def open_engine(device: Device) -> Iterator[Callable[..., Engine]]:
+    """Open engines on the device, by hand and on its clock; close them all."""
+    engines: list[Engine] = []
+
+    def open_one(bundle: Bundle | Path, **options: object) -> Engine:
+        settings = {"root": device.root, "device": "raspberry-pi-4b", "background": False, "clock": device.clock}
+        engines.append(Engine(bundle, **{**settings, **options}))  # type: ignore[arg-type]  # the tests' own options
+        return engines[-1]
+
+    yield open_one
+    for engine in engines:
+        engine.close()
