@@ -124,8 +124,8 @@ def print_left_out(console: Console, doc: BundleDoc) -> None:
     """Print what is carried for another processor, what was measured and dropped, and what a scheme left alone."""
     if any(point.carried for point in doc.points):
         carried = ((point.name, point.carried) for point in doc.points if point.carried)
-        title = "Carried for another processor: not chosen before edgehybrid bench has measured it on the device"
-        console.print(prose_table(title, ("point", "here"), carried))
+        console.print(prose_table("Carried for another processor", ("point", "here"), carried))
+        console.print("carried: not chosen before edgehybrid bench has measured it on the device")
     if doc.dropped:
         rows = ((d.name, d.reason) for d in doc.dropped)
         console.print(prose_table("Measured and not shipped", ("candidate", "why"), rows))
