@@ -7,16 +7,13 @@ the mean over the evaluation inputs, under thresholds that the input itself did 
 
 from __future__ import annotations
 
-import argparse
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.export.works import Work, find_works
-from benchmarks.hardware.parts import read_part, write_part
-from edgehybrid.exporters import ExportOptions, ExportResult, export
-from edgehybrid.points import REFERENCE
+from benchmarks.export.works import Work
+from benchmarks.hardware.exported import best, cell, run
+from edgehybrid.exporters import ExportOptions, export
 
 SAMPLES = ("keyword_spotter", "camera_classifier")
 SECTION = "exits"
@@ -29,19 +26,8 @@ KINDS: dict[str, Callable[[str], bool]] = {
 
 
 def main() -> int:
-    """Measure the named samples, and keep what was measured of the others."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("works", nargs="*", default=list(SAMPLES), help="samples; both by default")
-    parser.add_argument("--effort", default="quick", choices=("quick", "standard", "thorough"))
-    parser.add_argument("--budget", type=float, default=20.0, help="seconds for timing all candidates")
-    options = parser.parse_args()
-    found: dict[str, Any] = dict(read_part(SECTION).get("works", {}))
-    with tempfile.TemporaryDirectory(prefix="edgehybrid-") as top:
-        works, _ = find_works(Path(top))
-        for name in options.works:
-            found[name] = one(works[name], Path(top) / f"{name}.bundle", options.effort, options.budget)
-            write_part(SECTION, {"works": found}, markdown(found))
-    return 0
+    """Measure the named samples."""
+    return run(__doc__, SECTION, SAMPLES, one, markdown, effort="quick", budget_s=20.0)
 
 
 def one(work: Work, out: Path, effort: Any, budget_s: float) -> dict[str, Any]:
@@ -58,7 +44,7 @@ def one(work: Work, out: Path, effort: Any, budget_s: float) -> dict[str, Any]:
     )
     result = export(work.model, out, data=work.calibration, eval_data=work.evaluation, options=options)
     return {
-        "kinds": {kind: _best(result, belongs) for kind, belongs in KINDS.items()},
+        "kinds": {kind: best(result, belongs) for kind, belongs in KINDS.items()},
         "points": {
             p.name: "+".join(dict.fromkeys(p.placement.values())) + (", exits" if p.exits else "")
             for p in result.points
@@ -67,16 +53,7 @@ def one(work: Work, out: Path, effort: Any, budget_s: float) -> dict[str, Any]:
     }
 
 
-def _best(result: ExportResult, belongs: Callable[[str], bool]) -> dict[str, Any] | None:
-    bad = {item.name for item in result.dropped if item.reason.startswith(("loses", "gives NaN"))}
-    names = [name for name in result.speedups if name not in bad | {REFERENCE} and belongs(name)]
-    if not names:
-        return None
-    best = max(names, key=lambda name: result.speedups[name].median)
-    return {"candidate": best, "speedup": result.speedups[best].median, "words": result.speedups[best].describe()}
-
-
-def markdown(found: dict[str, Any]) -> str:
+def markdown(found: Mapping[str, Any]) -> str:
     """The section of the page."""
     lines = [
         "## Exits on several back ends",
@@ -88,10 +65,7 @@ def markdown(found: dict[str, Any]) -> str:
         "| --- |" + " --- |" * (len(KINDS) + 1),
     ]
     for name, one_ in found.items():
-        cells = [
-            "-" if way is None else f"{way['words']} {way['candidate']}"
-            for way in (one_["kinds"][kind] for kind in KINDS)
-        ]
+        cells = [cell(way) for way in (one_["kinds"][kind] for kind in KINDS)]
         points = ", ".join(f"{point} {place}" for point, place in one_["points"].items())
         lines.append(f"| {name} | {' | '.join(cells)} | {points} |")
     lines.append("")

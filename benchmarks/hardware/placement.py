@@ -6,15 +6,13 @@ candidates are timed in turn, one thread: the best chain over several back ends 
 
 from __future__ import annotations
 
-import argparse
-import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.export.works import Work, find_works
-from benchmarks.hardware.parts import read_part, write_part
-from edgehybrid.exporters import ExportOptions, ExportResult, export
-from edgehybrid.points import REFERENCE
+from benchmarks.export.works import Work
+from benchmarks.hardware.exported import best, cell, run
+from edgehybrid.exporters import ExportOptions, export
 
 SAMPLES = ("keyword_spotter", "camera_classifier", "vibration_monitor")
 BACKENDS = ("onnx", "tflite", "onnx-openvino")
@@ -22,19 +20,8 @@ SECTION = "placement"
 
 
 def main() -> int:
-    """Measure the named samples, and keep what was measured of the others."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("works", nargs="*", default=list(SAMPLES), help="samples; all three by default")
-    parser.add_argument("--effort", default="standard", choices=("quick", "standard", "thorough"))
-    parser.add_argument("--budget", type=float, default=10.0, help="seconds for timing all candidates")
-    options = parser.parse_args()
-    found: dict[str, Any] = dict(read_part(SECTION).get("works", {}))
-    with tempfile.TemporaryDirectory(prefix="edgehybrid-") as top:
-        works, _ = find_works(Path(top))
-        for name in options.works:
-            found[name] = place_one(works[name], Path(top) / f"{name}.bundle", options.effort, options.budget)
-            write_part(SECTION, {"works": found}, markdown(found))
-    return 0
+    """Measure the named samples."""
+    return run(__doc__, SECTION, SAMPLES, place_one, markdown, effort="standard", budget_s=10.0)
 
 
 def place_one(work: Work, out: Path, effort: Any, budget_s: float) -> dict[str, Any]:
@@ -50,10 +37,10 @@ def place_one(work: Work, out: Path, effort: Any, budget_s: float) -> dict[str, 
     )
     result = export(work.model, out, data=work.calibration, eval_data=work.evaluation, options=options)
     ways = {
-        "onnx": _best(result, lambda name: not name.startswith(("tflite-", "mixed-")) and "@" not in name),
-        "tflite": _best(result, lambda name: name.startswith("tflite-") and "@" not in name),
-        "onnx-openvino": _best(result, lambda name: name.endswith("@onnx-openvino")),
-        "mixed": _best(result, lambda name: name.startswith("mixed-")),
+        "onnx": best(result, lambda name: not name.startswith(("tflite-", "mixed-")) and "@" not in name),
+        "tflite": best(result, lambda name: name.startswith("tflite-") and "@" not in name),
+        "onnx-openvino": best(result, lambda name: name.endswith("@onnx-openvino")),
+        "mixed": best(result, lambda name: name.startswith("mixed-")),
     }
     recipes = {plan.name: plan.describe() for plan in result.plans}
     if (mixed := ways["mixed"]) is not None:
@@ -66,16 +53,7 @@ def place_one(work: Work, out: Path, effort: Any, budget_s: float) -> dict[str, 
     }
 
 
-def _best(result: ExportResult, belongs: Any) -> dict[str, Any] | None:
-    """The fastest candidate of a kind that was timed, and how many times faster than float it is."""
-    names = [name for name in result.speedups if name != REFERENCE and belongs(name)]
-    if not names:
-        return None
-    best = max(names, key=lambda name: result.speedups[name].median)
-    return {"candidate": best, "speedup": result.speedups[best].median, "words": result.speedups[best].describe()}
-
-
-def markdown(found: dict[str, Any]) -> str:
+def markdown(found: Mapping[str, Any]) -> str:
     """The section of the page."""
     lines = [
         "## Placement",
@@ -87,7 +65,7 @@ def markdown(found: dict[str, Any]) -> str:
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for name, one in found.items():
-        cells = [_cell(one["ways"][key]) for key in ("onnx", "tflite", "onnx-openvino", "mixed")]
+        cells = [cell(one["ways"][key]) for key in ("onnx", "tflite", "onnx-openvino", "mixed")]
         points = ", ".join(f"{point} {place}" for point, place in one["points"].items())
         lines.append(f"| {name} | {' | '.join(cells)} | {points} |")
     lines.append("")
@@ -98,10 +76,6 @@ def markdown(found: dict[str, Any]) -> str:
         lines += [f"- {name}: not mixed: {why}." for why in one["not_mixed"]]
         lines.append(f"- {name}: {one['refused']} files refused on OpenVINO because they fall apart.")
     return "\n".join(lines)
-
-
-def _cell(way: dict[str, Any] | None) -> str:
-    return "-" if way is None else f"{way['words']} {way['candidate']}"
 
 
 if __name__ == "__main__":

@@ -21,7 +21,6 @@ from edgehybrid.exporters.exits.offers import Offer
 from edgehybrid.exporters.formats import Part
 from edgehybrid.exporters.model import Graph
 from edgehybrid.exporters.placement import Placing, border_of, cheapest, float_of, mixed_candidate, why_not_placed
-from edgehybrid.points import REFERENCE
 
 PLACED = "placed"
 """Begins the names of such chains and of their stages."""
@@ -63,7 +62,7 @@ def _place(case: Case, blueprint: Blueprint, full: NDArray[np.float64]) -> list[
         border_s = border_of(stages)
         found: list[Armed | Dropped] = []
         graphs = [stage.graph for stage in stages]
-        heads = make_heads(case, graphs, blueprint, full, surveyed=best.name == REFERENCE)
+        heads = make_heads(case, graphs, blueprint, full, surveyed=False)
         every = [offer.steps for offer in offered]
         careful = [tuple(step for step in steps if "w8a8" not in step.option) for steps in every]
         ways = [way for some in (every, careful) if all(some) for way in cheapest(some, border_s, 1)]

@@ -103,16 +103,18 @@ def choose(
     less on other inputs.
 
     What ``keep`` names (shell patterns) is meant for another processor than this one: its time here decides nothing,
-    so it stays if its outputs are good enough, beside the others and not in their place while five points hold all.
+    so it stays if its outputs are good enough, beside the others and not in their place while five points hold all;
+    one place is always left to what measured best here, which a device runs until it has measured the rest.
     """
     usual = _choose(reference, candidates, metric=metric, max_drop=max_drop, levels=levels, seed=seed)
     fit = {item.name for item in candidates if not _bad(item.quality, broken=not item.finite, max_drop=max_drop)}
     gone = [item for item in usual.dropped if item.name in fit and any(fnmatchcase(item.name, p) for p in keep)]
-    carried = {item.name: item.reason for item in gone[: max(LEVELS)]}
+    carried = {item.name: item.reason for item in gone[: max(LEVELS) - 1]}
     if not carried:
         return usual
     if (room := max(LEVELS) - len(carried)) < len(usual.kept):
         usual = _choose(reference, candidates, metric=metric, max_drop=max_drop, levels=room, seed=seed)
+        carried = {name: why for name, why in carried.items() if name not in usual.kept}
     shipped = {*usual.kept, *carried}
     ordered = _by_quality([item for item in candidates if item.name in shipped], metric)
     return Frontier(

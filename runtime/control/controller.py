@@ -73,7 +73,8 @@ class Controller:
         gone = frozenset(excluded)
         if snapshot.npu_present is False:
             gone = self._without(gone, self._accelerated)
-        gone = self._without(gone, self._carried)
+        if self._carried:
+            gone = self._without(gone, self._carried)
         known = self._know(gone, reference=self._asked.goals.any or self._policy.reference)
         self._state, decision = decide(self._state, known, snapshot, self._asked)
         return decision

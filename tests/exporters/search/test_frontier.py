@@ -160,6 +160,15 @@ def test_there_are_five_points_at_most() -> None:
     assert {"slow", "p", "ppppp"} <= set(frontier.kept)
 
 
+def test_what_measured_best_here_always_has_a_place() -> None:
+    """However many are asked for: a device has something better than float to run until it has measured them."""
+    slow = [figures("s" * (i + 2), 0.5, sqnr=30.0 - i) for i in range(6)]
+    frontier = select(figures("fast", 2.0), *slow, keep=("*",))
+
+    assert 5 == len(frontier.kept)
+    assert "fast" in set(frontier.kept) - set(frontier.carried)
+
+
 def test_a_step_down_is_a_step_in_speed() -> None:
     """When levels are few, a faster step counts more than one that is only smaller than those above it."""
     near, small = figures("near", 1.2, sqnr=60.0), figures("small", 1.0, sqnr=50.0, size=20)
