@@ -27,13 +27,7 @@ from edgehybrid.exporters.measure import PlacedChain, largest_difference, measur
 from edgehybrid.exporters.model import model_info
 from edgehybrid.exporters.prepare import Prepared, first_feeds
 from edgehybrid.exporters.search import Candidate
-from edgehybrid.points import (
-    LEVELS,
-    REFERENCE,
-    EnergyMj,
-    LatencyMs,
-    OperatingPoint,
-)
+from edgehybrid.points import LEVELS, REFERENCE, EnergyMj, LatencyMs, OperatingPoint
 from edgehybrid.profiles import ExecutionPolicy
 from edgehybrid.runtime.backends import make_backend
 from edgehybrid.runtime.energy import EnergyModel
@@ -315,6 +309,7 @@ def _part_variant(
         uses_shared=shared and part.graph is not None,
         golden_inputs=golden_inputs,
         needs=part.needs,
+        writer=part.writer,
     )
 
 
@@ -339,6 +334,7 @@ def _variant(
         backend=candidate.backends[0],
         uses_shared=shared and lite is None,
         needs=lite.needs if isinstance(lite, TfliteFile) else {},
+        writer=lite.writer if isinstance(lite, TfliteFile) else "",
         placed_atol={
             chosen.trial.candidate(guest).backends[0]: _guest_atol(chosen, guest, outputs, feeds)
             for guest, base in chosen.guests.items()

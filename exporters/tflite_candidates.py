@@ -15,14 +15,19 @@ from edgehybrid.bundle import Dropped, Untouched
 from edgehybrid.errors import ModelError
 from edgehybrid.exporters.formats import (
     FLOAT_FORM,
+    OWN_WRITER,
     Quantizing,
     Source,
     TfliteFile,
+    fallback,
     forms,
     maker,
     needs_of,
+    require_rows,
+    scheme_in,
     scheme_of,
     write_float,
+    write_float_from_torch,
 )
 from edgehybrid.exporters.model import Component, open_session
 from edgehybrid.exporters.options import ExportOptions
@@ -59,27 +64,32 @@ def write_tflite(todo: Sequence[Plan], prepared: Prepared, options: ExportOption
         for plan in todo:
             form = plan.name.removeprefix(PREFIX)
             try:
-                file = files(form)
+                made.append(_candidate(plan, form, files(form), prepared, options))
             except ModelError as error:
                 dropped.append(Dropped(name=plan.name, reason=error.what))
-            else:
-                made.append(_candidate(plan, form, file, prepared, options))
             tools.progress.advance()
     if not made:  # nothing to quantize: all forms go for the same reason
         return Built(candidates=(), dropped=tuple(dropped), untouched=_left(prepared, dropped[0].reason))
     trees = [c for c in prepared.components if c.family == "trees"]
-    untouched = tuple(
+    untouched = [
         Untouched(component=c.name, scheme=f"{PREFIX}int8", reason="trees are compared in float") for c in trees
-    )
-    return Built(candidates=tuple(made), dropped=tuple(dropped), untouched=untouched)
+    ]
+    if files.instead is not None:
+        untouched += (*_left(prepared, files.instead), *_in_float(made, prepared.components))
+    return Built(candidates=tuple(made), dropped=tuple(dropped), untouched=tuple(untouched))
 
 
 class _Files:
-    """Makes the files; those that passed the gate of this very engine before are taken from the cache."""
+    """Makes the files; those that passed the gate of this very engine before are taken from the cache.
+
+    Where our own writer refuses a graph that was made of a PyTorch model, litert-torch is asked. ``instead`` then says
+    why, and what wrote the files.
+    """
 
     def __init__(self, prepared: Prepared, tools: Tools, folder: Path) -> None:
         self._prepared, self._tools, self._folder = prepared, tools, folder
         self._error: ModelError | None = None
+        self.instead: str | None = None
 
     def __call__(self, form: str) -> TfliteFile:
         """Take or make the file of ``form``.
@@ -87,32 +97,69 @@ class _Files:
         Raises:
             ModelError: It cannot be written, or the gate stops it; found out anew each time.
         """
-        prepared = self._prepared
-        key = ("tflite", form, maker(), prepared.model.graph.digest, prepared.calibration.sha256)
+        if self._error is not None:  # what cannot be written in float fails once, and for all forms
+            raise self._error
+        try:
+            floats = self._floats
+        except ModelError as error:
+            self._error = error
+            raise
+        if form == FLOAT_FORM:
+            return floats
+        return self._kept(form, floats.writer) or self._keep(form, self._quantized(form))
 
-        def make() -> dict[str, NDArray[np.generic]]:
-            file = self._floats if form == FLOAT_FORM else self._quantized(form)
-            return {"content": np.frombuffer(file.content, np.uint8)}
+    @cached_property
+    def _floats(self) -> TfliteFile:
+        if kept := self._kept(FLOAT_FORM, OWN_WRITER):
+            return kept
+        require_rows(self._source)  # no writer gets around this
+        try:
+            return self._keep(FLOAT_FORM, write_float(self._source, self._folder))
+        except ModelError as error:
+            return self._by_fallback(error)
 
-        return TfliteFile(content=self._tools.cache.get(key, make)["content"].tobytes(), needs=needs_of(form))
+    def _by_fallback(self, error: ModelError) -> TfliteFile:
+        """Ask litert-torch after our own writer refused; without it, or a PyTorch model, that refusal stands."""
+        model = self._prepared.model
+        if not model.from_torch:
+            raise error
+        if not fallback.is_installed():
+            raise ModelError(f"{error.what} {fallback.HINT}.", error.fix) if fallback.can_be_installed() else error
+        writer = fallback.writer()
+        self.instead = f"{error.what} {writer} wrote the files instead."
+        if kept := self._kept(FLOAT_FORM, writer):
+            return kept
+        self._tools.progress.note(f"{error.what} {writer} is asked instead")
+        given = self._prepared.with_exits or model.graph
+        origin = fallback.Origin(
+            source=str(model.path), outputs=tuple(value.name for value in given.proto.graph.output)
+        )
+        try:
+            return self._keep(FLOAT_FORM, write_float_from_torch(origin, self._source, self._folder))
+        except ModelError as refusal:
+            raise ModelError(f"{error.what} {refusal.what}", refusal.fix) from refusal
+
+    @cached_property
+    def _quantized(self) -> Quantizing:
+        return Quantizing(self._floats, self._source, self._folder)
 
     @cached_property
     def _source(self) -> Source:
         return make_source(self._prepared)
 
-    @cached_property
-    def _floats(self) -> TfliteFile:
-        if self._error is not None:  # what cannot be written in float fails once, and for all forms
-            raise self._error
-        try:
-            return write_float(self._source, self._folder)
-        except ModelError as error:
-            self._error = error
-            raise
+    def _kept(self, form: str, writer: str) -> TfliteFile | None:
+        kept = self._tools.cache.look(self._key(form, writer))
+        if kept is None:
+            return None
+        return TfliteFile(content=kept["content"].tobytes(), needs=needs_of(form, writer), writer=writer)
 
-    @cached_property
-    def _quantized(self) -> Quantizing:
-        return Quantizing(self._floats, self._source, self._folder)
+    def _keep(self, form: str, file: TfliteFile) -> TfliteFile:
+        self._tools.cache.keep(self._key(form, file.writer), {"content": np.frombuffer(file.content, np.uint8)})
+        return file
+
+    def _key(self, form: str, writer: str) -> tuple[str, ...]:
+        by = maker() if writer == OWN_WRITER else f"{maker()}, {fallback.maker()}"
+        return ("tflite", form, by, self._prepared.model.graph.digest, self._prepared.calibration.sha256)
 
 
 def joined(one: Built, other: Built) -> Built:
@@ -147,14 +194,35 @@ def make_source(prepared: Prepared) -> Source:
 
 
 def _candidate(plan: Plan, form: str, file: TfliteFile, prepared: Prepared, options: ExportOptions) -> Candidate:
+    """A candidate of a file.
+
+    Raises:
+        ModelError: It says int8 or less, and every layer is in float.
+    """
+    schemes = {c.name: scheme_in(file, form, c.family) for c in prepared.components}
+    if form != FLOAT_FORM and set(schemes.values()) <= {FLOAT_FORM}:
+        what = f"TFLite {form}: the quantizer leaves every layer in float as {file.writer or 'it'} wrote it."
+        raise ModelError(what, "Use the float file.")
     return Candidate(
         name=plan.name,
         graph=prepared.model.graph,
         plan=replace(plan, threads=options.threads),
-        schemes={c.name: scheme_of(form, c.family) for c in prepared.components},
+        schemes=schemes,
         threads=options.threads,
         file=file,
     )
+
+
+def _in_float(made: Sequence[Candidate], components: Sequence[Component]) -> tuple[Untouched, ...]:
+    """What the quantizer left in float of files that another converter wrote, by component."""
+    why = "the quantizer does not know its operators"
+    found = []
+    for component in components:
+        family = component.family
+        names = [c.name for c in made if c.schemes[component.name] != c.plan.recipe.get(family, FLOAT_FORM)]
+        if family != "glue" and names:
+            found.append(Untouched(component=component.name, scheme=", ".join(names), reason=why))
+    return tuple(found)
 
 
 def _left(prepared: Prepared, reason: str) -> tuple[Untouched, ...]:

@@ -45,6 +45,7 @@ class VariantDraft:
         golden_inputs: Its own golden inputs, where they are not those of the stage.
         needs: Package of an engine to the least version that runs the file right; empty: any.
         placed_atol: Other back end that points place it on, to ``golden_atol`` there.
+        writer: What wrote the file, where that was another converter than edgehybrid's own.
     """
 
     name: str
@@ -60,6 +61,7 @@ class VariantDraft:
     golden_inputs: Mapping[str, Array] | None = None
     needs: Mapping[str, str] = field(default_factory=dict)
     placed_atol: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    writer: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

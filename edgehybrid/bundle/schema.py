@@ -70,6 +70,7 @@ class VariantInfo:
         needs: Package of an engine to the least version that runs the file right; a package that is not named does not
             run it. Empty: any engine of the back end.
         placed_atol: Other back end that points place it on, to ``golden_atol`` there: they round in another way.
+        writer: What wrote the file, with its version, where that was another converter than edgehybrid's own.
     """
 
     name: str
@@ -84,6 +85,7 @@ class VariantInfo:
     golden_inputs_file: str | None = None
     needs: Mapping[str, str] = field(default_factory=dict)
     placed_atol: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    writer: str = ""
 
     def allowed(self, backend: str | None = None) -> Mapping[str, float]:
         """Output name to the largest golden difference on ``backend``; ``None``: on its own."""

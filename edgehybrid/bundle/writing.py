@@ -158,6 +158,7 @@ def _write_variant(stage: str, variant: VariantDraft, asset: str | None, folder:
         golden_inputs_file=own_inputs,
         needs=variant.needs,
         placed_atol=variant.placed_atol,
+        writer=variant.writer,
     )
 
 

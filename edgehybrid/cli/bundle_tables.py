@@ -167,6 +167,8 @@ def made_of(doc: BundleDoc, point: OperatingPoint) -> str:
     places = list(dict.fromkeys(point.placement.get(stage, "onnx") for stage in point.variants))
     if places != ["onnx"]:
         words += f"; on {' + '.join(places)}"
+    if writers := {v.writer for s in doc.stages for v in s.variants if v.name == point.variants.get(s.name)} - {""}:
+        words += f"; file by {', '.join(sorted(writers))}"
     if point.exits:
         words += f"; {len(point.exits)} exit{'s' if len(point.exits) > 1 else ''}"
     return f"{words}; {point.threads} threads" if point.threads > 1 else words

@@ -1,10 +1,12 @@
 """How a variant is written: ONNX files that share their weights, and TFLite files beside them."""
 
+from edgehybrid.exporters.formats import fallback
 from edgehybrid.exporters.formats.onnx import MODEL_FILE, Packed, pack
 from edgehybrid.exporters.formats.placed import Part, PlacedFile, is_placed, part_file, read_placed
 from edgehybrid.exporters.formats.store import WEIGHTS_FILE
 from edgehybrid.exporters.formats.tflite import (
     FLOAT_FORM,
+    OWN_WRITER,
     TFLITE_FILE,
     Quantizing,
     Source,
@@ -12,14 +14,18 @@ from edgehybrid.exporters.formats.tflite import (
     forms,
     maker,
     needs_of,
+    require_rows,
     require_tflite,
+    scheme_in,
     scheme_of,
     write_float,
+    write_float_from_torch,
 )
 
 __all__ = [
     "FLOAT_FORM",
     "MODEL_FILE",
+    "OWN_WRITER",
     "TFLITE_FILE",
     "WEIGHTS_FILE",
     "Packed",
@@ -28,6 +34,7 @@ __all__ = [
     "Quantizing",
     "Source",
     "TfliteFile",
+    "fallback",
     "forms",
     "is_placed",
     "maker",
@@ -35,7 +42,10 @@ __all__ = [
     "pack",
     "part_file",
     "read_placed",
+    "require_rows",
     "require_tflite",
+    "scheme_in",
     "scheme_of",
     "write_float",
+    "write_float_from_torch",
 ]

@@ -38,6 +38,7 @@ class Part:
         threads: Intra-op threads.
         content: The file, weights inside.
         graph: The same as a graph, of an ONNX file, whose weights are then shared with other variants.
+        writer: What wrote it, where that was another converter than our own.
     """
 
     stage: str
@@ -51,6 +52,7 @@ class Part:
     threads: int = 1
     content: bytes = field(repr=False)
     graph: Graph | None = field(default=None, repr=False)
+    writer: str = ""
 
     @property
     def key(self) -> str:

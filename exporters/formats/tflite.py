@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgehybrid.errors import MissingExtraError, ModelError
+from edgehybrid.exporters.formats import fallback
 from edgehybrid.tensors import TensorSpec
 
 if TYPE_CHECKING:
@@ -28,15 +29,23 @@ Feeds = Mapping[str, Array]
 
 TFLITE_FILE = "model.tflite"
 FLOAT_FORM = "fp32"
+OWN_WRITER = ""
 _PACKAGES = {"ai_edge_litert": "ai-edge-litert", "ai_edge_quantizer": "ai-edge-quantizer", "flatbuffers": "flatbuffers"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TfliteFile:
-    """A file that passed the gate; ``needs`` is package to least version of an engine that runs it right."""
+    """A file that passed the gate.
+
+    Attributes:
+        content: Its bytes.
+        needs: Package to least version of an engine that runs it right.
+        writer: What wrote its float form, where that was not our own writer.
+    """
 
     content: bytes = field(repr=False)
     needs: Mapping[str, str]
+    writer: str = OWN_WRITER
 
     @property
     def digest(self) -> str:
@@ -103,12 +112,22 @@ def write_float(source: Source, folder: Path) -> TfliteFile:
         ModelError: An operator cannot be written (names it and the node), or the file does not compute the same.
     """
     from edgehybrid.exporters.formats.litert import convert
-    from edgehybrid.exporters.formats.litert.recipes import ANY_RUNTIME
 
     require_rows(source)
-    file = TfliteFile(content=convert(source.graph, source.rows[0]), needs=ANY_RUNTIME)
+    file = TfliteFile(content=convert(source.graph, source.rows[0]), needs=needs_of(FLOAT_FORM))
     check(file, FLOAT_FORM, source, folder)
     return file
+
+
+def write_float_from_torch(origin: fallback.Origin, source: Source, folder: Path) -> TfliteFile:
+    """Let litert-torch write the float file from the PyTorch model, and let it through the same gate.
+
+    Raises:
+        ModelError: It refuses the model or fails, or its file does not compute the same.
+    """
+    from edgehybrid.exporters.formats.fallback.writing import write_float_from_torch as write
+
+    return write(origin, source, folder, fallback.writer())
 
 
 class Quantizing:
@@ -129,7 +148,8 @@ class Quantizing:
         recipe = RECIPES[form]
         if recipe.calibrated and self._ranges is None:
             self._ranges = calibrate(self._floats.content, self._source.rows)
-        file = TfliteFile(content=quantize(self._floats.content, recipe, self._ranges), needs=recipe.needs)
+        content, writer = quantize(self._floats.content, recipe, self._ranges), self._floats.writer
+        file = TfliteFile(content=content, needs=needs_of(form, writer), writer=writer)
         check(file, form, self._source, self._folder)
         return file
 
@@ -158,10 +178,16 @@ def forms() -> tuple[str, ...]:
     return (FLOAT_FORM, *RECIPES)
 
 
-def needs_of(form: str) -> Mapping[str, str]:
-    """Package to least version of an engine that runs a form right."""
+def needs_of(form: str, writer: str = OWN_WRITER) -> Mapping[str, str]:
+    """Package to least version of an engine that runs a form right.
+
+    Of what another converter wrote only the engine is known that the gate runs here.
+    """
     from edgehybrid.exporters.formats.litert.recipes import ANY_RUNTIME, RECIPES
 
+    if writer != OWN_WRITER:
+        package = _PACKAGES["ai_edge_litert"]
+        return {package: version(package)}
     return ANY_RUNTIME if form == FLOAT_FORM else RECIPES[form].needs
 
 
@@ -171,6 +197,17 @@ def maker() -> str:
     own = b"".join(path.read_bytes() for path in sorted((Path(__file__).parent / "litert").glob("*.py")))
     packages = (f"{name} {version(name)}" for name in _PACKAGES.values())
     return ", ".join([f"writer {hashlib.sha256(own).hexdigest()}", *packages])
+
+
+def scheme_in(file: TfliteFile, form: str, family: str) -> str:
+    """Scheme in which a file has the components of a family; what another converter wrote is looked at."""
+    scheme = scheme_of(form, family)
+    if file.writer == OWN_WRITER or scheme == FLOAT_FORM:
+        return scheme
+    from edgehybrid.exporters.formats.fallback.narrowed import narrowed
+
+    convolutions, products = narrowed(file.content)
+    return scheme if (convolutions if family == "convolution" else products) else FLOAT_FORM
 
 
 def scheme_of(form: str, family: str) -> str:

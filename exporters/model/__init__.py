@@ -17,6 +17,7 @@ from edgehybrid.exporters.model.probe import (
 from edgehybrid.exporters.model.profile import TimeProfile, profile
 from edgehybrid.exporters.model.report import describe, inspect_model, model_info
 from edgehybrid.exporters.model.sizes import Sizes, find_sizes
+from edgehybrid.exporters.model.torch_flat import flat_module
 
 __all__ = [
     "LAYOUT_OPS",
@@ -38,6 +39,7 @@ __all__ = [
     "describe",
     "find_components",
     "find_sizes",
+    "flat_module",
     "free_axes",
     "inner_nodes",
     "inspect_model",

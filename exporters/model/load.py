@@ -36,6 +36,7 @@ class Model:
     """A model as the user gave it: float, checked, loadable.
 
     ``inputs`` leaves out what has a default; a string in a shape is a free axis. ``opset``: the default domain's.
+    ``from_torch``: whether ``path`` names a PyTorch model, from which the graph was made.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Model:
     outputs: tuple[TensorSpec, ...]
     opset: int
     overrides: Mapping[str, tuple[int | str, ...]] = field(default_factory=dict)
+    from_torch: bool = False
 
 
 def load_model(path: str | Path, shapes: Mapping[str, tuple[int | str, ...]] | None = None) -> Model:
@@ -85,6 +87,7 @@ def load_model(path: str | Path, shapes: Mapping[str, tuple[int | str, ...]] | N
         outputs=tuple(_spec(value, path) for value in proto.graph.output),
         opset=opset,
         overrides=dict(shapes or {}),
+        from_torch=from_torch,
     )
 
 

@@ -65,12 +65,15 @@ def torch_bytes(source: str) -> bytes:
     """
     if find_spec("torch") is None:
         raise MissingExtraError("torch", "torch")
-    with _quiet():
-        return _program_bytes(source) if source.endswith(PT2) else _factory_bytes(source)
+    with quiet_torch():
+        if source.endswith(PT2):
+            return _converted(source, open_program(source), {})
+        module, args, named = open_factory(source)
+        return _of_module(source, module, args, named)
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet_torch() -> Iterator[None]:
     """Hold back what torch warns about itself."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
@@ -82,21 +85,34 @@ def _quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-def _program_bytes(source: str) -> bytes:
+def open_program(source: str) -> Any:
+    """Load an exported program.
+
+    Raises:
+        ModelError: There is no such file, or it is something else.
+    """
     import torch
 
     path = Path(source)
     if not path.is_file():
         raise ModelError(f"There is no model file {path}.", "Check the path.")
     try:
-        program = torch.export.load(path)
+        return torch.export.load(path)
     except _RAISED as error:
         what = f"{path} is no exported program of PyTorch: {_first_line(error)}."
         raise ModelError(what, "Make it with torch.export.save(torch.export.export(model, inputs), path).") from error
-    return _converted(source, program, {})
 
 
-def _factory_bytes(source: str) -> bytes:
+def open_factory(source: str) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
+    """Call a factory, and its module on the example inputs.
+
+    Returns:
+        The module, ready to infer; its inputs by place; and by name: one of both is empty.
+
+    Raises:
+        ModelError: The module does not run.
+        RequestError: There is no such factory, or it returns something else.
+    """
     import torch
 
     made = load_function(source)()
@@ -119,7 +135,7 @@ def _factory_bytes(source: str) -> bytes:
     except _RAISED as error:
         what = f"The module of {source} does not run on its example inputs: {_first_line(error)}."
         raise ModelError(what, "Check the shapes, the dtypes and the number of the example inputs.") from error
-    return _of_module(source, module, args, dict(named))
+    return module, args, dict(named)
 
 
 def _of_module(source: str, module: Any, args: tuple[Any, ...], named: dict[str, Any]) -> bytes:

@@ -57,6 +57,7 @@ def _placed(candidate: Candidate, key: str, prepared: Prepared) -> Candidate:
         schemes=candidate.schemes,
         threads=candidate.threads,
         needs=lite.needs if isinstance(lite, TfliteFile) else {},
+        writer=lite.writer if isinstance(lite, TfliteFile) else "",
         content=candidate.to_bytes(),
         graph=candidate.graph if lite is None else None,
     )
