@@ -4,12 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT := out
 KWS := samples/keyword_spotter
+LITERT_TORCH := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/edgehybrid/venv-litert-torch
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-arm test-arm-few bench-arm format lint types layers unit schemas bench clean
+.PHONY: help demo test test-arm test-arm-few test-litert-torch bench-arm format lint types layers unit schemas bench clean
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 19
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -57,6 +58,12 @@ test-arm: $(VENV)/.dev ## The apps on emulated Raspberry Pis 3, 4 and 5 (minutes
 
 test-arm-few: $(VENV)/.dev ## The part of test-arm that CI runs: one app on a Pi 5, or a line that says why not
 	$(BIN)/python -m tests.arm.few
+
+test-litert-torch: ## PyTorch models and the TFLite fallback, in an environment of their own (2.3 GB; not part of CI)
+	test -x $(LITERT_TORCH)/bin/python || $(PYTHON) -m venv $(LITERT_TORCH)
+	$(LITERT_TORCH)/bin/python -m pip install --quiet --disable-pip-version-check \
+	    -e '.[export-litert-torch]' torch==2.13.0 pytest hypothesis pytest-benchmark # its pins do not fit constraints.txt
+	$(LITERT_TORCH)/bin/python -m pytest -p no:anyio tests/exporters/test_litert_torch.py tests/exporters/model/test_torch_source.py
 
 bench-arm: $(VENV)/.dev ## Instructions per inference of every point on Cortex-A72 and A76
 	$(BIN)/python -m benchmarks.arm
