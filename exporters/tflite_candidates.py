@@ -199,7 +199,9 @@ def _candidate(plan: Plan, form: str, file: TfliteFile, prepared: Prepared, opti
     Raises:
         ModelError: It says int8 or less, and every layer is in float.
     """
-    schemes = {c.name: scheme_in(file, form, c.family) for c in prepared.components}
+    families = {c.family for c in prepared.components}
+    by_family = {family: scheme_in(file, form, family) for family in families}  # each may read the file
+    schemes = {c.name: by_family[c.family] for c in prepared.components}
     if form != FLOAT_FORM and set(schemes.values()) <= {FLOAT_FORM}:
         what = f"TFLite {form}: the quantizer leaves every layer in float as {file.writer or 'it'} wrote it."
         raise ModelError(what, "Use the float file.")

@@ -10,7 +10,7 @@ from typing import Any
 from ai_edge_litert import schema_py_generated as schema
 
 from edgehybrid.errors import ModelError
-from edgehybrid.exporters.formats.litert.flat import operator_code, read_model, to_bytes
+from edgehybrid.exporters.formats.litert.flat import is_held, operator_code, read_model, signature_side, to_bytes
 from edgehybrid.runtime.backends import SIGNATURE, is_tflite
 
 B, T = schema.BuiltinOperator, schema.TensorType
@@ -94,13 +94,13 @@ class _Edited:
         first = self._numbers(self._signature.inputs, inputs)
         last = self._numbers(self._signature.outputs, outputs)
         entered = {face.name: self._enter(face, number) for face, number in zip(inputs, first, strict=True)}
-        apart = {*entered.values(), *(number for number in last if self._is_constant(number))}
+        apart = {*entered.values(), *(n for n in last if is_held(self.model, self._graph.tensors[n]))}
         left: dict[str, int] = {}
         for face, number in zip(outputs, last, strict=True):
             left[face.name] = self._leave(face, number, apart | set(left.values()))
         self._graph.inputs, self._graph.outputs = list(entered.values()), list(left.values())
         self._signature.signatureKey = SIGNATURE
-        self._signature.inputs, self._signature.outputs = _maps(entered), _maps(left)
+        self._signature.inputs, self._signature.outputs = signature_side(entered), signature_side(left)
         self.model.signatureDefs = [self._signature]
 
     def _numbers(self, side: Any, faces: Sequence[Face]) -> list[int]:
@@ -142,10 +142,6 @@ class _Edited:
             raise self._refusal(f"its file has {face.name!r} as {names[tensor.type].lower()}, not {face.dtype}")
         return wanted
 
-    def _is_constant(self, number: int) -> bool:
-        data = self.model.buffers[self._graph.tensors[number].buffer].data
-        return data is not None and len(data) > 0
-
     def _like(self, tensor: Any, name: str, dtype: int) -> int:
         other = schema.TensorT()
         other.name, other.shape, other.type, other.buffer = name, list(tensor.shape), dtype, 0
@@ -172,12 +168,3 @@ class _Edited:
 
     def _refusal(self, why: str) -> ModelError:
         return ModelError(f"{self._writer}: {why}.", "Its variants stay in ONNX.")
-
-
-def _maps(tensors: dict[str, int]) -> list[Any]:
-    found = []
-    for name, number in tensors.items():
-        item = schema.TensorMapT()
-        item.name, item.tensorIndex = name, number
-        found.append(item)
-    return found

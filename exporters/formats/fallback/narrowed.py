@@ -7,7 +7,7 @@ from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
 
-from edgehybrid.exporters.formats.litert.flat import read_model
+from edgehybrid.exporters.formats.litert.flat import is_held, read_model
 
 B, T = schema.BuiltinOperator, schema.TensorType
 
@@ -25,7 +25,7 @@ def narrowed(content: bytes) -> tuple[bool, bool]:
 
 def _narrow_operators(model: Any, graph: Any) -> Iterator[int]:
     codes = [max(entry.builtinCode, entry.deprecatedBuiltinCode) for entry in model.operatorCodes]
-    small = {n for n, t in enumerate(graph.tensors) if t.type in _SMALL and _is_held(model, t)}
+    small = {n for n, t in enumerate(graph.tensors) if t.type in _SMALL and is_held(model, t)}
     for operator in graph.operators or ():
         inputs = {int(n) for n in operator.inputs}
         if not small & inputs:
@@ -33,9 +33,3 @@ def _narrow_operators(model: Any, graph: Any) -> Iterator[int]:
         if codes[operator.opcodeIndex] == B.DEQUANTIZE:  # it stands before the operators that its weights are of
             small |= {int(n) for n in operator.outputs}
         yield codes[operator.opcodeIndex]
-
-
-def _is_held(model: Any, tensor: Any) -> bool:
-    """Whether a tensor is a constant."""
-    data = model.buffers[tensor.buffer].data
-    return data is not None and len(data) > 0

@@ -89,7 +89,7 @@ class Flat:
         subgraph.inputs, subgraph.outputs = list(inputs.values()), list(outputs.values())
         signature = schema.SignatureDefT()
         signature.signatureKey, signature.subgraphIndex = SIGNATURE, 0
-        signature.inputs, signature.outputs = _names(inputs), _names(outputs)
+        signature.inputs, signature.outputs = signature_side(inputs), signature_side(outputs)
         model = schema.ModelT()
         model.version, model.description = 3, "edgehybrid"
         model.operatorCodes = [operator_code(code, 1) for code in self._codes]
@@ -148,7 +148,14 @@ def operator_code(code: int, version: int) -> Any:
     return entry
 
 
-def _names(tensors: Mapping[str, int]) -> list[Any]:
+def is_held(model: Any, tensor: Any) -> bool:
+    """Whether the file holds the values of a tensor: a constant."""
+    data = model.buffers[tensor.buffer].data
+    return data is not None and len(data) > 0
+
+
+def signature_side(tensors: Mapping[str, int]) -> list[Any]:
+    """One side of a signature: names and numbers of tensors."""
     found = []
     for name, number in tensors.items():
         item = schema.TensorMapT()
