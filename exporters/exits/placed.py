@@ -20,7 +20,18 @@ from edgehybrid.exporters.exits.deepening import Armed
 from edgehybrid.exporters.exits.offers import Offer
 from edgehybrid.exporters.formats import Part
 from edgehybrid.exporters.model import Graph
-from edgehybrid.exporters.placement import Placing, border_of, cheapest, float_of, mixed_candidate, why_not_placed
+from edgehybrid.exporters.placement import (
+    Border,
+    Offered,
+    Placing,
+    Way,
+    border_of,
+    careful_of,
+    cheapest,
+    float_of,
+    mixed_candidate,
+    why_not_placed,
+)
 
 PLACED = "placed"
 """Begins the names of such chains and of their stages."""
@@ -52,30 +63,41 @@ def _place(case: Case, blueprint: Blueprint, full: NDArray[np.float64]) -> list[
     known = {item.name: item for item in (*trial.candidates, *trial.removed)}
     best, cuts = float_of(known), [offer.cut for offer in blueprint.offers]
     prefix = f"{PLACED}-exits{blueprint.suffix}"
-    placing = Placing(known, case.prepared, options.backends, options, prefix, cuts, (options.threads,))
+    placing = Placing(known, case.prepared, case.workshop, options.backends, options, prefix, cuts, (options.threads,))
     budget_s = _TIMING_SHARE * options.budget.timing_s / _MOST_SETS
     try:
         with tempfile.TemporaryDirectory(prefix="edgehybrid-") as place:
             stages, offered = placing.offers(best, Path(place), budget_s)
         if any(not offer.steps for offer in offered):
             return [_dropped(blueprint, "a stage runs nowhere")]
-        border_s = border_of(stages)
         found: list[Armed | Dropped] = []
         graphs = [stage.graph for stage in stages]
         heads = make_heads(case, graphs, blueprint, full, surveyed=False)
-        every = [offer.steps for offer in offered]
-        careful = [tuple(step for step in steps if "w8a8" not in step.option) for steps in every]
-        ways = [way for some in (every, careful) if all(some) for way in cheapest(some, border_s, 1)]
-        for number, way in enumerate(dict.fromkeys(ways)):
-            if way.backends == {"onnx"}:
-                found.append(_dropped(blueprint, "every stage takes least in ONNX Runtime on the CPU"))
+        for suffix, way in _ways(offered, border_of(stages)).items():
+            if len({step.option for step in way.steps}) == 1 and way.backends == {"onnx"}:
+                found.append(_dropped(blueprint, "every stage takes least as one candidate in ONNX Runtime on the CPU"))
                 continue
             parts = [offer.parts[step.option] for offer, step in zip(offered, way.steps, strict=True)]
-            name = blueprint.name + ("-safe" if number else "")
-            found.append(_arm(case, replace(blueprint, name=name), parts, graphs, heads, full))
+            found.append(_arm(case, replace(blueprint, name=blueprint.name + suffix), parts, graphs, heads, full))
     except EdgeHybridError as error:
         return [_dropped(blueprint, error.what)]
     return found
+
+
+def _ways(offered: Sequence[Offered], border_s: Border) -> dict[str, Way]:
+    """The cheapest way of all, without static integers, and with every head inside of a stage of ONNX Runtime.
+
+    What a head costs as a stage of its own is not known before the whole is timed, nor how integers of each kind
+    change how many inputs leave early.
+    """
+    every = [offer.steps for offer in offered]
+    joined = [*(tuple(step for step in steps if step.backend == "onnx") for steps in every[:-1]), every[-1]]
+    classes = {"": every, "-safe": careful_of(offered), "-joined": joined}
+    ways: dict[str, Way] = {}
+    for suffix, steps in classes.items():
+        if all(steps) and (way := cheapest(steps, border_s, 1)[0]) not in ways.values():
+            ways[suffix] = way
+    return ways
 
 
 def _arm(

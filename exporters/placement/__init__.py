@@ -1,18 +1,30 @@
 """Which back end for which stage: whole candidates elsewhere, and chains over several back ends."""
 
-from edgehybrid.exporters.placement.mixing import MIXED, Placing, border_of, float_of, mixed_candidate, propose_mixed
-from edgehybrid.exporters.placement.paths import Picked, Step, Way, cheapest, pick
+from edgehybrid.exporters.placement.mixing import (
+    MIXED,
+    Placing,
+    border_of,
+    careful_of,
+    float_of,
+    mixed_candidate,
+    propose_mixed,
+)
+from edgehybrid.exporters.placement.paths import Border, Picked, Step, Way, cheapest, pick
 from edgehybrid.exporters.placement.placing import PLACEMENT, place, why_not_placed
+from edgehybrid.exporters.placement.stages import Offered
 from edgehybrid.exporters.placement.whole import place_whole, require_backends
 
 __all__ = [
     "MIXED",
     "PLACEMENT",
+    "Border",
+    "Offered",
     "Picked",
     "Placing",
     "Step",
     "Way",
     "border_of",
+    "careful_of",
     "cheapest",
     "float_of",
     "mixed_candidate",
