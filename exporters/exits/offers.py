@@ -14,6 +14,7 @@ from edgehybrid.exporters.depth import (
     Cut,
     Fitted,
     attach_spec,
+    crossing_alone,
     fit_heads,
     poolings,
     slice_chain,
@@ -26,6 +27,7 @@ from edgehybrid.exporters.exits.rows import Rows
 from edgehybrid.exporters.model import Graph, open_session
 from edgehybrid.exporters.search import Candidate
 from edgehybrid.exporters.trial import time_runs
+from edgehybrid.runtime.backends import Session
 
 Array = NDArray[np.generic]
 Float64Array = NDArray[np.float64]
@@ -117,6 +119,40 @@ def heads_behind(
         raise ExportError("What crosses has no fixed shape to pool.", "Fix it with --shape.")
     features = _features([*stages[:-1], with_features(stages[-1], number, kinds)], kinds, case.rows)
     return fit_heads(features, full, case.task.kind, groups=case.rows.groups, most=most, seed=case.options.seed)
+
+
+def heads_on(
+    case: Case, sessions: Sequence[Session], stages: Sequence[Graph], full: Float64Array, poolings_: Sequence[str]
+) -> list[Fitted]:
+    """Fit a head on what each loaded stage gives, whatever back end it runs on.
+
+    Args:
+        case: The export.
+        sessions: The stages but the last, loaded; they hand over floats.
+        stages: The same as slices of the float graph.
+        full: Answers to the rows, shape ``(rows, outputs)``.
+        poolings_: One for each.
+
+    Raises:
+        DataError: No basis for a head.
+        BackendError: A stage failed.
+    """
+    pools = [
+        open_session(with_features(crossing_alone(stage, number), number, [kind]).proto)
+        for number, (stage, kind) in enumerate(zip(stages, poolings_, strict=True), 1)
+    ]
+    found: list[list[Array]] = [[] for _ in sessions]
+    for feeds in case.rows:
+        values = dict(feeds)
+        for session, pool, column in zip(sessions, pools, found, strict=True):
+            values |= session.run({spec.name: values[spec.name] for spec in session.inputs})
+            given = {item.name: values[item.name] for item in pool.get_inputs()}
+            column.append(np.array(pool.run(["features_0"], given)[0]))
+    heads: list[Fitted] = []
+    for kind, column in zip(poolings_, found, strict=True):
+        features = {kind: np.concatenate(column).astype(np.float64)}
+        heads += fit_heads(features, full, case.task.kind, groups=case.rows.groups, most=1, seed=case.options.seed)
+    return heads
 
 
 def head_losses(head: Fitted, full: Float64Array, losses: Losses) -> Float64Array:

@@ -14,17 +14,15 @@ from edgehybrid.bundle import Dropped
 from edgehybrid.errors import EdgeHybridError
 from edgehybrid.exporters.chains import Chain, ChainStage, load_chain
 from edgehybrid.exporters.depth import Fitted, attach_spec, head_alone, spec_of
-from edgehybrid.exporters.exits.arming import Blueprint, fitted_exit, make_heads, view_of
+from edgehybrid.exporters.exits.arming import Blueprint, fitted_exit, view_of
 from edgehybrid.exporters.exits.case import Case
 from edgehybrid.exporters.exits.deepening import Armed
-from edgehybrid.exporters.exits.offers import Offer
+from edgehybrid.exporters.exits.offers import Offer, heads_on
 from edgehybrid.exporters.formats import Part
+from edgehybrid.exporters.measure import open_placed
 from edgehybrid.exporters.model import Graph
 from edgehybrid.exporters.placement import (
-    Border,
-    Offered,
     Placing,
-    Way,
     border_of,
     careful_of,
     cheapest,
@@ -72,32 +70,33 @@ def _place(case: Case, blueprint: Blueprint, full: NDArray[np.float64]) -> list[
             return [_dropped(blueprint, "a stage runs nowhere")]
         found: list[Armed | Dropped] = []
         graphs = [stage.graph for stage in stages]
-        heads = make_heads(case, graphs, blueprint, full, surveyed=False)
-        for suffix, way in _ways(offered, border_of(stages)).items():
+        ways = [
+            way
+            for some in ([offer.steps for offer in offered], careful_of(offered))
+            if all(some)
+            for way in cheapest(some, border_of(stages), 1)
+        ]
+        for number, way in enumerate(dict.fromkeys(ways)):
             if len({step.option for step in way.steps}) == 1 and way.backends == {"onnx"}:
                 found.append(_dropped(blueprint, "every stage takes least as one candidate in ONNX Runtime on the CPU"))
                 continue
             parts = [offer.parts[step.option] for offer, step in zip(offered, way.steps, strict=True)]
-            found.append(_arm(case, replace(blueprint, name=blueprint.name + suffix), parts, graphs, heads, full))
+            heads = _heads(case, parts, graphs, blueprint, full)
+            name = blueprint.name + ("-safe" if number else "")
+            found.append(_arm(case, replace(blueprint, name=name), parts, graphs, heads, full))
     except EdgeHybridError as error:
         return [_dropped(blueprint, error.what)]
     return found
 
 
-def _ways(offered: Sequence[Offered], border_s: Border) -> dict[str, Way]:
-    """The cheapest way of all, without static integers, and with every head inside of a stage of ONNX Runtime.
-
-    What a head costs as a stage of its own is not known before the whole is timed, nor how integers of each kind
-    change how many inputs leave early.
-    """
-    every = [offer.steps for offer in offered]
-    joined = [*(tuple(step for step in steps if step.backend == "onnx") for steps in every[:-1]), every[-1]]
-    classes = {"": every, "-safe": careful_of(offered), "-joined": joined}
-    ways: dict[str, Way] = {}
-    for suffix, steps in classes.items():
-        if all(steps) and (way := cheapest(steps, border_s, 1)[0]) not in ways.values():
-            ways[suffix] = way
-    return ways
+def _heads(
+    case: Case, parts: Sequence[Part], graphs: Sequence[Graph], blueprint: Blueprint, full: NDArray[np.float64]
+) -> list[Fitted]:
+    """Fit the heads on what these very files give: integers of another kind move what they see."""
+    poolings = [offer.head.pooling for offer in blueprint.offers]
+    with tempfile.TemporaryDirectory(prefix="edgehybrid-") as place:
+        sessions = [open_placed((part,), Path(place)) for part in parts[:-1]]
+        return heads_on(case, sessions, graphs[:-1], full, poolings)
 
 
 def _arm(

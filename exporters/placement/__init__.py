@@ -9,16 +9,13 @@ from edgehybrid.exporters.placement.mixing import (
     mixed_candidate,
     propose_mixed,
 )
-from edgehybrid.exporters.placement.paths import Border, Picked, Step, Way, cheapest, pick
+from edgehybrid.exporters.placement.paths import Picked, Step, Way, cheapest, pick
 from edgehybrid.exporters.placement.placing import PLACEMENT, place, why_not_placed
-from edgehybrid.exporters.placement.stages import Offered
 from edgehybrid.exporters.placement.whole import place_whole, require_backends
 
 __all__ = [
     "MIXED",
     "PLACEMENT",
-    "Border",
-    "Offered",
     "Picked",
     "Placing",
     "Step",
