@@ -21,6 +21,7 @@ from edgehybrid.exporters.depth import (
     spec_of,
     with_features,
 )
+from edgehybrid.exporters.depth.heads import Kind
 from edgehybrid.exporters.exits.case import Case
 from edgehybrid.exporters.exits.figures import Losses
 from edgehybrid.exporters.exits.rows import Rows
@@ -122,36 +123,45 @@ def heads_behind(
 
 
 def heads_on(
-    case: Case, sessions: Sequence[Session], stages: Sequence[Graph], full: Float64Array, poolings_: Sequence[str]
+    rows: Rows,
+    sessions: Sequence[Session],
+    stages: Sequence[Graph],
+    full: Float64Array,
+    kind: Kind,
+    *,
+    pooled: Sequence[str],
+    seed: int,
 ) -> list[Fitted]:
-    """Fit a head on what each loaded stage gives, whatever back end it runs on.
+    """Fit a head on what each loaded stage gives, whatever back end runs it.
 
     Args:
-        case: The export.
-        sessions: The stages but the last, loaded; they hand over floats.
+        rows: What to fit on.
+        sessions: Stages one behind the other; they hand over floats.
         stages: The same as slices of the float graph.
         full: Answers to the rows, shape ``(rows, outputs)``.
-        poolings_: One for each.
+        kind: What they are.
+        pooled: How the head behind each stage pools.
+        seed: Of folds and bootstrap.
 
     Raises:
         DataError: No basis for a head.
         BackendError: A stage failed.
     """
     pools = [
-        open_session(with_features(crossing_alone(stage, number), number, [kind]).proto)
-        for number, (stage, kind) in enumerate(zip(stages, poolings_, strict=True), 1)
+        open_session(with_features(crossing_alone(stage, number), number, [pooling]).proto)
+        for number, (stage, pooling) in enumerate(zip(stages, pooled, strict=True), 1)
     ]
     found: list[list[Array]] = [[] for _ in sessions]
-    for feeds in case.rows:
+    for feeds in rows:
         values = dict(feeds)
         for session, pool, column in zip(sessions, pools, found, strict=True):
             values |= session.run({spec.name: values[spec.name] for spec in session.inputs})
             given = {item.name: values[item.name] for item in pool.get_inputs()}
             column.append(np.array(pool.run(["features_0"], given)[0]))
     heads: list[Fitted] = []
-    for kind, column in zip(poolings_, found, strict=True):
-        features = {kind: np.concatenate(column).astype(np.float64)}
-        heads += fit_heads(features, full, case.task.kind, groups=case.rows.groups, most=1, seed=case.options.seed)
+    for pooling, column in zip(pooled, found, strict=True):
+        features = {pooling: np.concatenate(column).astype(np.float64)}
+        heads += fit_heads(features, full, kind, groups=rows.groups, most=1, seed=seed)
     return heads
 
 

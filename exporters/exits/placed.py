@@ -58,7 +58,7 @@ def place_chains(case: Case, sets: Sequence[tuple[Offer, ...]], full: NDArray[np
 
 def _place(case: Case, blueprint: Blueprint, full: NDArray[np.float64]) -> list[Armed | Dropped]:
     trial, options = case.chosen.trial, case.options
-    known = {item.name: item for item in (*trial.candidates, *trial.removed)}
+    known = {item.name: item for item in (*trial.removed, *trial.candidates)}  # the good ones last
     best, cuts = float_of(known), [offer.cut for offer in blueprint.offers]
     prefix = f"{PLACED}-exits{blueprint.suffix}"
     placing = Placing(known, case.prepared, case.workshop, options.backends, options, prefix, cuts, (options.threads,))
@@ -93,10 +93,10 @@ def _heads(
     case: Case, parts: Sequence[Part], graphs: Sequence[Graph], blueprint: Blueprint, full: NDArray[np.float64]
 ) -> list[Fitted]:
     """Fit the heads on what these very files give: integers of another kind move what they see."""
-    poolings = [offer.head.pooling for offer in blueprint.offers]
+    pooled, seed = [offer.head.pooling for offer in blueprint.offers], case.options.seed
     with tempfile.TemporaryDirectory(prefix="edgehybrid-") as place:
         sessions = [open_placed((part,), Path(place)) for part in parts[:-1]]
-        return heads_on(case, sessions, graphs[:-1], full, poolings)
+        return heads_on(case.rows, sessions, graphs[:-1], full, case.task.kind, pooled=pooled, seed=seed)
 
 
 def _arm(
