@@ -25,6 +25,7 @@ from edgehybrid.exporters.chosen import STAGE, Chosen, DeepPoint
 from edgehybrid.exporters.formats import MODEL_FILE, TFLITE_FILE, WEIGHTS_FILE, Packed, Part, TfliteFile, pack
 from edgehybrid.exporters.measure import PlacedChain, largest_difference, measured_on
 from edgehybrid.exporters.model import model_info
+from edgehybrid.exporters.precision import IN_FLOATS
 from edgehybrid.exporters.prepare import Prepared, first_feeds
 from edgehybrid.exporters.search import Candidate
 from edgehybrid.points import LEVELS, REFERENCE, EnergyMj, LatencyMs, OperatingPoint
@@ -48,7 +49,6 @@ __all__ = [
 GOLDEN_SAMPLES = (4, 2, 1)  # the first whose inputs take no more than the bytes below
 GOLDEN_BYTES = 1 << 16
 FLOAT_ATOL = 1e-4  # share of the output's range: float sums in another order
-_FLOATS = frozenset({REFERENCE, "w8", "fp16"})  # what computes in floats, whatever lies on disk
 INT8_ATOL = 2e-2  # integers round to another neighbour now and then
 
 Array = NDArray[np.generic]
@@ -141,7 +141,7 @@ def golden_atol(
     two processors' floats differ in the last bit, and what follows amplifies it: 2 % of the range, or half of what
     int8 deviates from float anyway, whichever is more. A damaged weight shows as far more than that.
     """
-    is_float = all(set(scheme.split("+")) <= _FLOATS for scheme in schemes.values())
+    is_float = all(set(scheme.split("+")) <= IN_FLOATS for scheme in schemes.values())
     allowed = {}
     for name, array in outputs.items():
         reach = float(np.abs(np.nan_to_num(array.astype(np.float64))).max(initial=0.0)) or 1.0

@@ -156,7 +156,7 @@ def _search(
     built = joined(
         replace(built, candidates=(*built.candidates, *fitted)), write_tflite(lite, prepared, options, tools)
     )
-    built = place(built, prepared, options, tools)
+    built = place(built, prepared, workshop, options, tools)
     todo = (*todo, *(candidate.plan for candidate in built.candidates if candidate.parts))
     chosen = _choose(built, prepared, options, tools, folder)
     limit = _limit(chosen.figures[REFERENCE].quality, options)

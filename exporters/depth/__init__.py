@@ -28,8 +28,8 @@ from edgehybrid.exporters.depth.path import (
 from edgehybrid.exporters.depth.pooling import poolings, with_features
 from edgehybrid.exporters.depth.risk import Promise, Refusal, fixed_sequence, p_values, promise, samples_needed
 from edgehybrid.exporters.depth.scores import Score, choose_score
-from edgehybrid.exporters.depth.slicing import slice_chain
-from edgehybrid.exporters.depth.spec import HeadSpec, apply_head, attach_spec, head_alone
+from edgehybrid.exporters.depth.slicing import crossing_names, slice_chain
+from edgehybrid.exporters.depth.spec import HeadSpec, apply_head, attach_spec, crossing_alone, head_alone
 from edgehybrid.exporters.depth.variations import can_vary, count_variations, vary
 
 __all__ = [
@@ -56,6 +56,8 @@ __all__ = [
     "choose_head",
     "choose_score",
     "count_variations",
+    "crossing_alone",
+    "crossing_names",
     "default_costs",
     "depths",
     "disturb",

@@ -64,6 +64,15 @@ def slice_chain(graph: Graph, cuts: Sequence[Cut]) -> tuple[Graph, ...]:
     return tuple(stages)
 
 
+def crossing_names(cuts: Sequence[Cut]) -> dict[str, str]:
+    """What crosses ``cuts``: names in the stages of the float graph in which they were found, to those in the graph."""
+    names: dict[str, str] = {}
+    for number, cut in enumerate(sorted(cuts, key=lambda cut: cut.share), 1):
+        for k, crossing in enumerate(cut.values):
+            names.setdefault(crossing.value, f"cut{number}_{k}")
+    return {name: value for value, name in names.items()}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Place:
     """A crossing value as it is in one graph."""

@@ -101,15 +101,21 @@ def head_alone(stage: Graph, spec: HeadSpec, number: int, output: str) -> Graph:
         number: Of the cut.
         output: Of the model.
     """
+    crossing = crossing_alone(stage, number)
+    headed = attach_spec(crossing, spec, number, output).proto
+    del headed.graph.output[: len(crossing.proto.graph.output)]
+    return Graph(proto=headed)
+
+
+def crossing_alone(stage: Graph, number: int) -> Graph:
+    """A stage that computes nothing: it takes the floats ``cut<number>_*`` that ``stage`` gives, and gives them."""
     proto = onnx.ModelProto(ir_version=stage.proto.ir_version)
     proto.opset_import.extend(stage.proto.opset_import)
     proto.graph.name = f"head-{number}"
     crossing = [value for value in stage.proto.graph.output if value.name.startswith(f"cut{number}_")]
     proto.graph.input.extend(crossing)
     proto.graph.output.extend(crossing)
-    headed = attach_spec(Graph(proto=proto), spec, number, output).proto
-    del headed.graph.output[: len(crossing)]
-    return Graph(proto=headed)
+    return Graph(proto=proto)
 
 
 def _append_seen(nodes: Nodes, features: str, score: Score, name: str) -> None:

@@ -117,15 +117,18 @@ def _without(chosen: Chosen, why: str, *names: str) -> Chosen:
 def worth_cutting(chosen: Chosen) -> tuple[Candidate, ...]:
     """Graphs that get exits: the fastest of the points, and the best one where it is clearly slower.
 
-    Where files of another format took all places, the fastest graph beside them: heads and cuts are found on graphs.
+    Where files of another format took the places of the fast, the fastest graph beside them: heads and cuts are found
+    on graphs.
     """
     graphs = [item.name for item in chosen.trial.candidates if item.file is None and item.name in chosen.figures]
     names = [name for name in chosen.names if name != REFERENCE and name in graphs]
-    if len(chosen.names) > 1 and not names:
-        names = [min(graphs, key=lambda name: float(np.median(chosen.figures[name].wall_s)))]
+    wall = {name: float(np.median(chosen.figures[name].wall_s)) for name in graphs}
+    if len(chosen.names) > 1:
+        quickest = min(graphs, key=wall.__getitem__)
+        if not names or min(wall[name] for name in names) > _CLEARLY_SLOWER * wall[quickest]:
+            names.append(quickest)
     if not names or names == [REFERENCE]:
         return ()
-    wall = {name: float(np.median(chosen.figures[name].wall_s)) for name in names}
     fastest = min(names, key=wall.__getitem__)
     picked = [fastest]
     if names[0] != fastest and wall[names[0]] > _CLEARLY_SLOWER * wall[fastest]:

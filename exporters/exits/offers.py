@@ -14,18 +14,21 @@ from edgehybrid.exporters.depth import (
     Cut,
     Fitted,
     attach_spec,
+    crossing_alone,
     fit_heads,
     poolings,
     slice_chain,
     spec_of,
     with_features,
 )
+from edgehybrid.exporters.depth.heads import Kind
 from edgehybrid.exporters.exits.case import Case
 from edgehybrid.exporters.exits.figures import Losses
 from edgehybrid.exporters.exits.rows import Rows
 from edgehybrid.exporters.model import Graph, open_session
 from edgehybrid.exporters.search import Candidate
 from edgehybrid.exporters.trial import time_runs
+from edgehybrid.runtime.backends import Session
 
 Array = NDArray[np.generic]
 Float64Array = NDArray[np.float64]
@@ -117,6 +120,49 @@ def heads_behind(
         raise ExportError("What crosses has no fixed shape to pool.", "Fix it with --shape.")
     features = _features([*stages[:-1], with_features(stages[-1], number, kinds)], kinds, case.rows)
     return fit_heads(features, full, case.task.kind, groups=case.rows.groups, most=most, seed=case.options.seed)
+
+
+def heads_on(
+    rows: Rows,
+    sessions: Sequence[Session],
+    stages: Sequence[Graph],
+    full: Float64Array,
+    kind: Kind,
+    *,
+    pooled: Sequence[str],
+    seed: int,
+) -> list[Fitted]:
+    """Fit a head on what each loaded stage gives, whatever back end runs it.
+
+    Args:
+        rows: What to fit on.
+        sessions: Stages one behind the other; they hand over floats.
+        stages: The same as slices of the float graph.
+        full: Answers to the rows, shape ``(rows, outputs)``.
+        kind: What they are.
+        pooled: How the head behind each stage pools.
+        seed: Of folds and bootstrap.
+
+    Raises:
+        DataError: No basis for a head.
+        BackendError: A stage failed.
+    """
+    pools = [
+        open_session(with_features(crossing_alone(stage, number), number, [pooling]).proto)
+        for number, (stage, pooling) in enumerate(zip(stages, pooled, strict=True), 1)
+    ]
+    found: list[list[Array]] = [[] for _ in sessions]
+    for feeds in rows:
+        values = dict(feeds)
+        for session, pool, column in zip(sessions, pools, found, strict=True):
+            values |= session.run({spec.name: values[spec.name] for spec in session.inputs})
+            given = {item.name: values[item.name] for item in pool.get_inputs()}
+            column.append(np.array(pool.run(["features_0"], given)[0]))
+    heads: list[Fitted] = []
+    for pooling, column in zip(pooled, found, strict=True):
+        features = {pooling: np.concatenate(column).astype(np.float64)}
+        heads += fit_heads(features, full, kind, groups=rows.groups, most=1, seed=seed)
+    return heads
 
 
 def head_losses(head: Fitted, full: Float64Array, losses: Losses) -> Float64Array:

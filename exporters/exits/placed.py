@@ -14,13 +14,22 @@ from edgehybrid.bundle import Dropped
 from edgehybrid.errors import EdgeHybridError
 from edgehybrid.exporters.chains import Chain, ChainStage, load_chain
 from edgehybrid.exporters.depth import Fitted, attach_spec, head_alone, spec_of
-from edgehybrid.exporters.exits.arming import Blueprint, fitted_exit, make_heads, view_of
+from edgehybrid.exporters.exits.arming import Blueprint, fitted_exit, view_of
 from edgehybrid.exporters.exits.case import Case
 from edgehybrid.exporters.exits.deepening import Armed
-from edgehybrid.exporters.exits.offers import Offer
+from edgehybrid.exporters.exits.offers import Offer, heads_on
 from edgehybrid.exporters.formats import Part
+from edgehybrid.exporters.measure import open_placed
 from edgehybrid.exporters.model import Graph
-from edgehybrid.exporters.placement import Placing, border_of, cheapest, float_of, mixed_candidate, why_not_placed
+from edgehybrid.exporters.placement import (
+    Placing,
+    border_of,
+    careful_of,
+    cheapest,
+    float_of,
+    mixed_candidate,
+    why_not_placed,
+)
 
 PLACED = "placed"
 """Begins the names of such chains and of their stages."""
@@ -49,33 +58,45 @@ def place_chains(case: Case, sets: Sequence[tuple[Offer, ...]], full: NDArray[np
 
 def _place(case: Case, blueprint: Blueprint, full: NDArray[np.float64]) -> list[Armed | Dropped]:
     trial, options = case.chosen.trial, case.options
-    known = {item.name: item for item in (*trial.candidates, *trial.removed)}
+    known = {item.name: item for item in (*trial.removed, *trial.candidates)}  # the good ones last
     best, cuts = float_of(known), [offer.cut for offer in blueprint.offers]
     prefix = f"{PLACED}-exits{blueprint.suffix}"
-    placing = Placing(known, case.prepared, options.backends, options, prefix, cuts, (options.threads,))
+    placing = Placing(known, case.prepared, case.workshop, options.backends, options, prefix, cuts, (options.threads,))
     budget_s = _TIMING_SHARE * options.budget.timing_s / _MOST_SETS
     try:
         with tempfile.TemporaryDirectory(prefix="edgehybrid-") as place:
             stages, offered = placing.offers(best, Path(place), budget_s)
         if any(not offer.steps for offer in offered):
             return [_dropped(blueprint, "a stage runs nowhere")]
-        border_s = border_of(stages)
         found: list[Armed | Dropped] = []
         graphs = [stage.graph for stage in stages]
-        heads = make_heads(case, graphs, blueprint, full, surveyed=False)
-        every = [offer.steps for offer in offered]
-        careful = [tuple(step for step in steps if "w8a8" not in step.option) for steps in every]
-        ways = [way for some in (every, careful) if all(some) for way in cheapest(some, border_s, 1)]
+        ways = [
+            way
+            for some in ([offer.steps for offer in offered], careful_of(offered))
+            if all(some)
+            for way in cheapest(some, border_of(stages), 1)
+        ]
         for number, way in enumerate(dict.fromkeys(ways)):
-            if way.backends == {"onnx"}:
-                found.append(_dropped(blueprint, "every stage takes least in ONNX Runtime on the CPU"))
+            if len({step.option for step in way.steps}) == 1 and way.backends == {"onnx"}:
+                found.append(_dropped(blueprint, "every stage takes least as one candidate in ONNX Runtime on the CPU"))
                 continue
             parts = [offer.parts[step.option] for offer, step in zip(offered, way.steps, strict=True)]
+            heads = _heads(case, parts, graphs, blueprint, full)
             name = blueprint.name + ("-safe" if number else "")
             found.append(_arm(case, replace(blueprint, name=name), parts, graphs, heads, full))
     except EdgeHybridError as error:
         return [_dropped(blueprint, error.what)]
     return found
+
+
+def _heads(
+    case: Case, parts: Sequence[Part], graphs: Sequence[Graph], blueprint: Blueprint, full: NDArray[np.float64]
+) -> list[Fitted]:
+    """Fit the heads on what these very files give: integers of another kind move what they see."""
+    pooled, seed = [offer.head.pooling for offer in blueprint.offers], case.options.seed
+    with tempfile.TemporaryDirectory(prefix="edgehybrid-") as place:
+        sessions = [open_placed((part,), Path(place)) for part in parts[:-1]]
+        return heads_on(case.rows, sessions, graphs[:-1], full, case.task.kind, pooled=pooled, seed=seed)
 
 
 def _arm(

@@ -1,6 +1,14 @@
 """Which back end for which stage: whole candidates elsewhere, and chains over several back ends."""
 
-from edgehybrid.exporters.placement.mixing import MIXED, Placing, border_of, float_of, mixed_candidate, propose_mixed
+from edgehybrid.exporters.placement.mixing import (
+    MIXED,
+    Placing,
+    border_of,
+    careful_of,
+    float_of,
+    mixed_candidate,
+    propose_mixed,
+)
 from edgehybrid.exporters.placement.paths import Picked, Step, Way, cheapest, pick
 from edgehybrid.exporters.placement.placing import PLACEMENT, place, why_not_placed
 from edgehybrid.exporters.placement.whole import place_whole, require_backends
@@ -13,6 +21,7 @@ __all__ = [
     "Step",
     "Way",
     "border_of",
+    "careful_of",
     "cheapest",
     "float_of",
     "mixed_candidate",

@@ -18,7 +18,8 @@ from edgehybrid.exporters.formats import Part, PlacedFile
 from edgehybrid.exporters.measure import interleave
 from edgehybrid.exporters.model import Graph
 from edgehybrid.exporters.options import Effort, ExportOptions
-from edgehybrid.exporters.placement.paths import Border, Picked, Way, pick
+from edgehybrid.exporters.placement.mixtures import mixture_parts
+from edgehybrid.exporters.placement.paths import Border, Picked, Step, Way, pick
 from edgehybrid.exporters.placement.stages import (
     Offered,
     StageFloat,
@@ -30,7 +31,7 @@ from edgehybrid.exporters.placement.stages import (
     tflite_parts,
 )
 from edgehybrid.exporters.prepare import Prepared
-from edgehybrid.exporters.search import OPTIMIZED, Built, Candidate, Plan
+from edgehybrid.exporters.search import OPTIMIZED, Built, Candidate, Plan, Workshop
 from edgehybrid.exporters.trial import Tools
 from edgehybrid.points import REFERENCE
 
@@ -50,25 +51,27 @@ class Reach:
         threads: Numbers of threads beside the one that was asked for.
         at_once: Most cuts of one chain.
         proposals: Most chains that are measured whole, of each set of cuts.
+        mixtures: Most mixtures that each stage is made in beside the plain forms.
         share: Of the seconds for timing all candidates, spent on stages.
     """
 
     cuts: int
     at_once: int
     proposals: int
+    mixtures: int
     share: float = 0.5
     threads: tuple[int, ...] = ()
 
 
 REACH: Mapping[Effort, Reach] = {
-    "quick": Reach(cuts=1, at_once=1, proposals=2),
-    "standard": Reach(cuts=2, at_once=2, proposals=2),
-    "thorough": Reach(cuts=3, at_once=2, proposals=3, threads=(2,)),
+    "quick": Reach(cuts=1, at_once=1, proposals=2, mixtures=4),
+    "standard": Reach(cuts=2, at_once=2, proposals=2, mixtures=6),
+    "thorough": Reach(cuts=3, at_once=2, proposals=3, mixtures=8, threads=(2,)),
 }
 
 
 def propose_mixed(
-    built: Built, prepared: Prepared, keys: Sequence[str], options: ExportOptions, tools: Tools
+    built: Built, prepared: Prepared, workshop: Workshop, keys: Sequence[str], options: ExportOptions, tools: Tools
 ) -> tuple[list[Candidate], list[Dropped]]:
     """Cut, measure every stage everywhere, and propose the chains over several back ends that promise most.
 
@@ -86,7 +89,16 @@ def propose_mixed(
     threads = tuple(dict.fromkeys((options.threads, *reach.threads)))
     known = {candidate.name: candidate for candidate in built.candidates}
     cases = [
-        Placing(known, prepared, keys, options, f"placed{number}", sorted(some, key=lambda cut: cut.share), threads)
+        Placing(
+            known,
+            prepared,
+            workshop,
+            keys,
+            options,
+            f"placed{number}",
+            sorted(some, key=lambda cut: cut.share),
+            threads,
+        )
         for number, some in enumerate(sets, 1)
     ]
     tools.progress.start(len(cases), "placement")
@@ -119,8 +131,9 @@ class Placing:
     """One set of cuts, and what its stages may run as.
 
     Attributes:
-        known: Candidates by name; the ONNX ones lend slices.
+        known: Candidates by name; the ONNX ones lend slices and mixtures.
         prepared: Model and data.
+        workshop: What the mixtures are made from.
         keys: Back ends.
         options: Of the export.
         prefix: Of the names of its stages.
@@ -130,6 +143,7 @@ class Placing:
 
     known: Mapping[str, Candidate]
     prepared: Prepared
+    workshop: Workshop
     keys: Sequence[str]
     options: ExportOptions
     prefix: str
@@ -175,7 +189,7 @@ class Placing:
                 dropped[k] += refused
         offered = []
         for k, stage in enumerate(stages):
-            everywhere = {**parts[k], **dict(elsewhere(parts[k], self.keys))}
+            everywhere = {**parts[k], **dict(elsewhere(parts[k], self.keys)), **self._mixtures(stage, parts[k])}
             offer = measure(
                 stage,
                 everywhere,
@@ -186,6 +200,10 @@ class Placing:
             )
             offered.append(Offered(parts=offer.parts, steps=offer.steps, dropped=(*dropped[k], *offer.dropped)))
         return stages, offered
+
+    def _mixtures(self, stage: StageFloat, made: Mapping[str, Part]) -> dict[str, Part]:
+        most = REACH[self.options.effort].mixtures
+        return mixture_parts(stage, self.known.values(), self.workshop, self.cuts, made=made, most=most)
 
     def _writable(self, stages: Sequence[StageFloat]) -> list[Graph]:
         """Slices of the user's own graph, whose operators other formats know; else of the rewritten one.
@@ -232,13 +250,21 @@ def pick_by_class(offered: Sequence[Offered], border_s: Border, most: int) -> Pi
     """
     every = [offer.steps for offer in offered]
     first = pick(every, border_s, most)
-    classes = [[tuple(step for step in steps if "w8a8" not in step.option) for steps in every]]
+    classes = [careful_of(offered)]
     counts = sorted({step.threads for steps in every for step in steps})
     if len(counts) > 1:
         classes += [[tuple(step for step in steps if step.threads == n) for steps in every] for n in counts]
     others = [pick(some, border_s, most).ways for some in classes if all(some)]
     ways = tuple({way.steps: way for way in (*first.ways, *(way for some in others for way in some))}.values())
     return Picked(ways=ways, why_not=first.why_not if not ways else "")
+
+
+def careful_of(offered: Sequence[Offered]) -> list[tuple[Step, ...]]:
+    """The steps of each stage without static integers."""
+    return [
+        tuple(step for step in offer.steps if not any("w8a8" in s for s in offer.parts[step.option].schemes.values()))
+        for offer in offered
+    ]
 
 
 def border_of(stages: Sequence[StageFloat]) -> Border:

@@ -10,7 +10,7 @@ from edgehybrid.exporters.placement.mixing import MIXED, propose_mixed
 from edgehybrid.exporters.placement.whole import place_whole
 from edgehybrid.exporters.precision import Target
 from edgehybrid.exporters.prepare import Prepared
-from edgehybrid.exporters.search import Built, Candidate
+from edgehybrid.exporters.search import Built, Candidate, Workshop
 from edgehybrid.exporters.trial import Tools
 from edgehybrid.profiles import detect_device
 
@@ -18,7 +18,7 @@ PLACEMENT = "placement"
 """Name under which a bundle says why nothing was placed."""
 
 
-def place(built: Built, prepared: Prepared, options: ExportOptions, tools: Tools) -> Built:
+def place(built: Built, prepared: Prepared, workshop: Workshop, options: ExportOptions, tools: Tools) -> Built:
     """Add every candidate on every further back end that was asked for, and chains over several of them.
 
     All of them then compete by measurement. Nothing is placed for a board of another kind than this machine, whose back
@@ -32,7 +32,7 @@ def place(built: Built, prepared: Prepared, options: ExportOptions, tools: Tools
     mixed: list[Candidate] = []
     dropped = [Dropped(name=MIXED, reason="only one back end was asked for")]
     if len(keys) > 1:
-        mixed, dropped = propose_mixed(built, prepared, keys, options, tools)
+        mixed, dropped = propose_mixed(built, prepared, workshop, keys, options, tools)
     placed = place_whole(built, keys, prepared)
     return replace(built, candidates=(*built.candidates, *placed, *mixed), dropped=(*built.dropped, *dropped))
 

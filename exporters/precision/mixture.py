@@ -69,6 +69,9 @@ KIN: Mapping[str, Kin] = MappingProxyType(
 APPROXIMATE = tuple(name for name, kin in KIN.items() if kin.least_db > 0.0)
 """Schemes that approximate more than numbers: chosen by their likeness to float only."""
 
+IN_FLOATS = frozenset({Float32.name, StoredInt8.name, StoredFloat16.name})
+"""Schemes that compute in floats, whatever lies on disk."""
+
 
 def called(scheme: str, family: Family) -> str:
     """What ``scheme`` is called for ``family``: by the name of the one that it is like there."""

@@ -9,7 +9,7 @@ from typing import get_args
 
 from edgehybrid.bundle import Dropped, Family, Format, Untouched
 from edgehybrid.exporters.formats import Part, PlacedFile, TfliteFile
-from edgehybrid.exporters.model import Component, Graph
+from edgehybrid.exporters.model import Component, Graph, locate
 from edgehybrid.exporters.options import Effort
 from edgehybrid.exporters.precision import APPROXIMATE, SCHEMES, Method, Ranges, Setting, Target, called, quantize
 from edgehybrid.points import REFERENCE
@@ -33,6 +33,10 @@ class Plan:
         """Say it as a person would: ``convolution w8a8, attention w8-dyn``."""
         words = ", ".join(f"{family} {scheme}" for family, scheme in self.recipe.items()) or "float"
         return words if self.format == "onnx" else f"{words}; {self.format}"
+
+    def scheme_of(self, component: Component) -> str:
+        """Scheme that it wants for a component: by its name, else by its family."""
+        return self.recipe.get(component.name, self.recipe.get(component.family, REFERENCE))
 
     @property
     def needs_ranges(self) -> bool:
@@ -212,6 +216,24 @@ class Workshop:
                 )
             )
         return Built(candidates=tuple(made), dropped=tuple(dropped), untouched=tuple(untouched))
+
+    def on_slice(self, plan: Plan, part: Graph, crossing: Mapping[str, str]) -> tuple[Graph, Mapping[str, str]]:
+        """Build ``plan`` on a slice of the best float graph; it takes and gives what the slice does.
+
+        Args:
+            plan: The mixture.
+            part: The slice.
+            crossing: Names in the slice of what crosses its cuts, to those in the graph.
+
+        Returns:
+            The slice in that mixture, and what the components in it are really in.
+        """
+        ranges = self.ranges.get(plan.method, {})
+        known = {**ranges, **{here: ranges[value] for here, value in crossing.items() if value in ranges}}
+        result = quantize(part, self.components, plan.recipe, Setting(target=self.target, ranges=known))
+        inside = {component.name for component in locate(part, self.components).values()}
+        schemes = {name: scheme for name, scheme in result.schemes.items() if name in inside}
+        return result.graph, self._by_component(schemes)
 
     def _by_component(self, schemes: Mapping[str, str]) -> dict[str, str]:
         """What the model's components are in; one whose groups differ has all of theirs, as in ``fp32+w8a8``."""

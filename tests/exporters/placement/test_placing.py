@@ -33,6 +33,7 @@ from edgehybrid.exporters.trial import (
     score_all,
     time_all,
 )
+from edgehybrid.exporters.workshops import calibrate
 from edgehybrid.points import REFERENCE
 from edgehybrid.profiles import load_device
 from edgehybrid.runtime import Engine
@@ -67,24 +68,30 @@ def tools() -> Iterator[Tools]:
 
 
 @pytest.fixture(scope="module")
-def floats(prepared: Prepared) -> Built:
-    """The float model, and the same again as if it had been rewritten."""
+def workshop(prepared: Prepared, tools: Tools) -> Workshop:
+    """It makes candidates from the float model, and from the same again as if it had been rewritten."""
     native = Target.of(prepared.device.cpu.isa)
     graph = prepared.model.graph
-    workshop = Workshop(
+    return Workshop(
         original=graph,
         best_float=Graph(proto=graph.proto),
         components=prepared.components,
         target=native,
         native=native,
+        ranges={"minmax": calibrate(graph, prepared, "minmax", tools.cache)},
     )
+
+
+@pytest.fixture(scope="module")
+def floats(workshop: Workshop) -> Built:
+    """The float model, twice."""
     return workshop.build(())
 
 
 @pytest.fixture(scope="module")
-def placed(floats: Built, prepared: Prepared, tools: Tools) -> Built:
+def placed(floats: Built, prepared: Prepared, workshop: Workshop, tools: Tools) -> Built:
     """With everything that may compete for a place."""
-    return place(replace(floats), prepared, OPTIONS, tools)
+    return place(replace(floats), prepared, workshop, OPTIONS, tools)
 
 
 def chosen_of(built: Built, names: tuple[str, ...], prepared: Prepared, tools: Tools, folder: Path) -> Chosen:
@@ -170,14 +177,14 @@ def test_one_file_serves_two_back_ends(placed: Built, prepared: Prepared, tools:
     assert all(check.problem is None for check in verify(bundle))
 
 
-def test_what_cannot_be_placed_is_said(floats: Built, prepared: Prepared, tools: Tools) -> None:
+def test_what_cannot_be_placed_is_said(floats: Built, prepared: Prepared, workshop: Workshop, tools: Tools) -> None:
     """For another board, on one back end alone: nothing is placed in silence."""
-    assert floats == place(floats, prepared, replace(OPTIONS, backends=()), tools)
+    assert floats == place(floats, prepared, workshop, replace(OPTIONS, backends=()), tools)
 
     arm = replace(prepared, device=load_device("raspberry-pi-4b"))
-    (said,) = place(floats, arm, OPTIONS, tools).dropped
+    (said,) = place(floats, arm, workshop, OPTIONS, tools).dropped
     assert "cannot be measured on this machine" in said.reason
-    (said,) = place(floats, prepared, replace(OPTIONS, backends=("onnx",)), tools).dropped
+    (said,) = place(floats, prepared, workshop, replace(OPTIONS, backends=("onnx",)), tools).dropped
     assert "only one back end" in said.reason
 
 
