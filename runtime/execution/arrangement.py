@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations, pairwise
 from typing import Literal
 
@@ -25,11 +25,15 @@ class Arrangement:
             ``threads``: one worker, whose model runs on several threads.
         workers: Cores that it uses.
         ahead: Inputs that may be taken from the source beyond those at work: they wait in queues.
+        lanes: Inputs that are at work at the same time.
+        in_flight: Most inputs that are taken from the source and whose results are not yet taken.
     """
 
     mode: Mode = "single"
     workers: int = 1
     ahead: int = 2
+    lanes: int = field(init=False, repr=False, compare=False)
+    in_flight: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
@@ -40,20 +44,14 @@ class Arrangement:
                 "Pass at least 1 worker (single: just 1), and at least 0 ahead.",
             )
 
-    @property
-    def lanes(self) -> int:
-        """Inputs that are at work at the same time."""
-        return 1 if self.mode == "threads" else self.workers
+        lanes = 1 if self.mode == "threads" else self.workers
+        object.__setattr__(self, "lanes", lanes)  # not properties: they are read several times an input
+        object.__setattr__(self, "in_flight", 1 if self.mode == "single" else lanes + self.ahead)
 
     @property
     def threads(self) -> int:
         """Threads of each run of a model."""
         return self.workers if self.mode == "threads" else 1
-
-    @property
-    def in_flight(self) -> int:
-        """Most inputs that are taken from the source and whose results are not yet taken."""
-        return 1 if self.mode == "single" else self.lanes + self.ahead
 
     def __str__(self) -> str:
         return self.mode if self.mode == "single" else f"{self.mode} on {self.workers} cores"

@@ -25,8 +25,10 @@ from weakref import WeakKeyDictionary
 from edgehybrid.runtime.backends import Array
 from edgehybrid.runtime.execution.arrangement import Arrangement, Borders
 from edgehybrid.runtime.execution.bell import Bell
-from edgehybrid.runtime.execution.parcels import NUDGE, Job, Parcel, finish, in_order, placed
+from edgehybrid.runtime.execution.slowness import Slowness
+from edgehybrid.runtime.execution.parcels import NOTHING, Job, Parcel, finish, in_order, placed
 from edgehybrid.runtime.execution.plan import Plan
+from edgehybrid.runtime.execution.taker import Taker
 from edgehybrid.runtime.execution.times import Times
 from edgehybrid.runtime.execution.traces import Trace
 
@@ -36,11 +38,6 @@ R = TypeVar("R")
 SOURCE_GRACE_S = 1.0
 """How long the end of a line waits for its source to answer."""
 
-SLOW_S = 1e-4
-"""A source that takes longer, the app's work before a run included, has a thread of its own, which costs about as much:
-two switches of threads an input."""
-
-_RECENT, _MOST_S = 8, 2 * SLOW_S  # inputs that means go over, about; and the most that one input counts for
 _SPARE = 2  # inputs that wait where the taker helps: for it, and for the worker that asks
 _SOURCE = object()  # found by a worker: it may ask the source
 
@@ -80,15 +77,16 @@ class Line(Generic[T, R]):
     ) -> None:
         self._source, self._before, self._start, self._finish, self._after = source, before, start, finish, after
         self._arranged, self._first, self._times = arranged, first, times or Times()
+        self._how = arranged()  # as it was when the source was last asked
         self.taken, self.exhausted = 0, False
         self._given, self._stopped = 0, False
         self._failure: BaseException | None = None
         self._asking, self._swap = threading.Lock(), threading.Lock()  # the first is held by whoever asks the source
         self._asker: threading.Thread | None = None
-        self._mean_s, self._slow, self._over = 0.0, False, False  # over: the source is not asked again
-        self._divided = False  # whether the last input goes from worker to worker
+        self._slowness, self._over = Slowness(), False  # of the source, ``before`` included; over: it is not asked again
+        self._divided, self._last = False, 0  # whether the last input goes from worker to worker; the last place then
         self._scout_bell, self._scouted = Bell(), False
-        self._away_s, self._away, self._naps = 0.0, False, False  # of the taker: between results; would run an input
+        self._taker = Taker()
         self._bells: list[Bell] = []  # of whoever works at each place
         self._places: list[int] = []  # by worker
         self._own: list[deque[Parcel[T]]] = []
@@ -120,12 +118,14 @@ class Line(Generic[T, R]):
                     return
                 self._given += 1
                 times.given += 1
-                self._call()
-                came_s = _now()
+                if self._has_room(1 + self._how.ahead // 2):
+                    self._call()  # for several inputs, since waking a thread takes tens of microseconds from this one
+                self._taker.leave()
                 yield parcel.value
-                took_s = _now() - came_s
+                took_s, changed = self._taker.come_back()
                 times.taker_s += took_s
-                self._notice(took_s)
+                if changed:
+                    self._call()
                 times.wait()
         finally:
             times.came()
@@ -164,49 +164,68 @@ class Line(Generic[T, R]):
             self._places.append(len(self._places))
             self._spawn(str(len(self._bells)), partial(self._work, len(self._places) - 1, self._bells[-1]))
 
-    def _has_room(self) -> bool:
-        return not self._over and self.taken - self._given < self._arranged().in_flight
+    def _has_room(self, inputs: int = 1) -> bool:
+        return not self._over and self.taken - self._given + inputs <= self._how.in_flight
 
     def _call(self) -> None:
         """Wake one who may ask the source, if any such one sleeps."""
-        if self._slow:
+        if self._slowness.slow:
             self._scout_bell.ring()
         elif not self._over:
             any(bell.ring() for bell in self._bells[: 1 if self._divided else self._crew()])
 
-    def _notice(self, took_s: float) -> None:
-        """Take in how long the taker was away, and find out whether a lane may be its own."""
-        self._away_s += (min(took_s, _MOST_S) - self._away_s) / _RECENT
-        away = self._away_s > (SLOW_S / 2 if self._away else SLOW_S)
-        if away != self._away:
-            self._away = away
-            self._call()
+    def _helps(self) -> bool:
+        """Whether who takes the results runs inputs too, which is a switch of threads less an input.
 
-    def _helps(self, how: Arrangement) -> bool:
-        """Whether who takes the results runs inputs too, as one of the replicas: a switch of threads less an input."""
-        return how.mode == "replicas" and how.workers > 1 and not self._slow and not self._away
+        As one of the replicas, or as the last worker of a pipeline, whose results are then where they are wanted.
+        """
+        how = self._how
+        return how.lanes > 1 and how.mode != "threads" and not (self._slowness.slow or self._taker.away)
 
     def _crew(self) -> int:
         """How many workers may run something."""
-        how = self._arranged()
-        return how.lanes - (self._helps(how) and not self._naps)
+        return self._how.lanes - (self._helps() and not self._taker.naps)
 
-    def _help(self) -> bool:
-        """Run an input in the thread that takes the results, never ask the source; tell whether there was one."""
-        self._naps = False
-        if self._stopped or not self._helps(self._arranged()):
-            return False
-        while not self._shared:
-            if self._naps:
+    def _help(self, given: Parcel[T] | None = None) -> Parcel[T] | None:
+        """Run an input in the thread that takes the results, never ask the source; ``None`` where there was none."""
+        if given is not None:
+            return self._run_for_taker(given)
+        taker = self._taker
+        taker.naps, taker.helps = False, not self._stopped and self._helps()
+        if not taker.helps:
+            if self._last and self._own[self._last]:  # left for it until now
+                self._bells[self._last].ring()
+            return None
+        while (parcel := self._left_for_taker()) is None:
+            if taker.naps:
                 self._call()  # one worker more, until there is something to run again
-                return False
-            self._naps = True  # and look once more
+                return None
+            taker.naps = True  # and look once more
+        taker.naps = False
+        return self._run_for_taker(parcel)
+
+    def _run_for_taker(self, parcel: Parcel[T]) -> Parcel[T]:
+        if not self._run(parcel, 0):
+            return NOTHING
+        if self._out is self._done:
+            return parcel
+        self._done.put(parcel)
+        return NOTHING
+
+    def _left_for_taker(self) -> Parcel[T] | None:
         try:
-            parcel = self._shared.popleft()
-        except IndexError:
-            return True  # a worker was quicker: look again
-        self._naps = False
-        self._run(parcel, 0)
+            if self._last and (mine := self._own[self._last]):
+                return mine.popleft()
+            return self._shared.popleft() if self._shared else None
+        except IndexError:  # a worker was quicker
+            return None
+
+    def _wake_taker(self, parcel: Parcel[T]) -> bool:
+        """Give an input to whoever takes the results, if it sleeps and would run one; tell whether it is so."""
+        if not self._taker.naps:
+            return False
+        self._taker.naps = False
+        self._out.put(parcel)
         return True
 
     def _take(self) -> Parcel[T] | None:
@@ -226,23 +245,25 @@ class Line(Generic[T, R]):
 
     def _next(self) -> Parcel[T]:
         """Make a job of the next input, or an error or the end, after which the source is not asked again."""
-        if self._arranged().mode == "single":
+        self._how = how = self._arranged()
+        if how.mode == "single":
             self._over = True
             return Parcel(number=self.taken, ends=True)
         parcel: Parcel[T] = Parcel(number=self.taken)
-        where, times, asked_s = "the source", self._times, _now()
-        times.ask()
+        where, times = "the source", self._times
+        asked_s = times.ask()
         try:
             parcel.item = next(self._source)
-            times.answered()
-            where, came_s = "the work before it", _now()
+            came_s, where = times.answered(), "the work before it"
             feeds = self._before(parcel.item)
             ended_s = _now()
             times.before_s += ended_s - came_s
             where = "the model"
             parcel.job = self._start(feeds)
-            self._learn(ended_s - asked_s)
-            self._divide(parcel.job)
+            if self._slowness.learn(ended_s - asked_s) and self._slowness.slow and not self._scouted:
+                self._scouted = True
+                self._spawn("in", self._scout)
+            self._divide(parcel.job, how)
         except StopIteration as end:
             self._over = True
             if where == "the source":
@@ -256,24 +277,21 @@ class Line(Generic[T, R]):
         self.taken += 1
         return parcel
 
-    def _learn(self, took_s: float) -> None:
-        """Take in how long the source took, and find out whether it needs the scout."""
-        self._mean_s += (min(took_s, _MOST_S) - self._mean_s) / _RECENT
-        self._slow = self._mean_s > (SLOW_S / 2 if self._slow else SLOW_S)
-        if self._slow and not self._scouted:
-            self._scouted = True
-            self._spawn("in", self._scout)
-
-    def _divide(self, job: Job) -> None:
+    def _divide(self, job: Job, how: Arrangement) -> None:
         """Say where an input is handed over, if it is."""
-        arrangement = self._arranged()
-        lanes = arrangement.lanes
-        self._hire(lanes)
-        self._divided = arrangement.mode == "pipeline" and len(job.plan.stages) > 1 and lanes > 1
+        lanes = how.lanes
+        if len(self._bells) < lanes:
+            self._hire(lanes)
+        self._divided = how.mode == "pipeline" and lanes > 1 and len(job.plan.stages) > 1
         if self._divided:
-            if job.plan not in self._borders:
-                self._borders[job.plan] = Borders(len(job.plan.stages))
-            job.borders = self._borders[job.plan].of(lanes)
+            job.division = self._borders.get(job.plan) or self._borders.setdefault(
+                job.plan, Borders(len(job.plan.stages))
+            )
+            job.borders = job.division.of(lanes)
+            if self._last != (last := len(job.borders)):
+                self._last = last
+                for bell in self._bells:  # what was left to the taker at another place
+                    bell.ring()
 
     def _scout(self) -> None:
         """Take inputs of a slow source while there is room for them."""
@@ -281,54 +299,73 @@ class Line(Generic[T, R]):
             self._asking.acquire()
             if (parcel := self._take()) is not None:
                 self._queue(parcel)
-            if not self._slow:
+            if not self._slowness.slow:
                 self._call()
 
     def _scouts(self) -> bool | None:
         if self._stopped or self._over:
             return False
-        return True if self._slow and self._has_room() else None
+        return True if self._slowness.slow and self._has_room() else None
 
     def _queue(self, parcel: Parcel[T]) -> None:
         """Give an input to the first worker of a pipeline, or to any that is free."""
         if parcel.job is not None and parcel.job.borders:
-            self._own[0].append(parcel)
-            self._bells[0].ring()
+            self._hand_over(parcel, 0)
+            return
+        if self._wake_taker(parcel):
             return
         self._shared.append(parcel)
-        if self._naps:
-            self._naps = False
-            self._out.put(Parcel(number=NUDGE))
+        if self._taker.naps:  # since just now: it has looked before
+            self._wake_taker(NOTHING)
         any(bell.ring() for bell in self._bells[: self._crew()])  # the first that sleeps
+
+    def _hand_over(self, parcel: Parcel[T], place: int) -> None:
+        """Leave an input to whoever works at ``place``; nothing is copied."""
+        mine = place > 0 and place == self._last
+        if mine and self._wake_taker(parcel):
+            return
+        self._own[place].append(parcel)
+        if not (mine and self._taker.serves):
+            self._bells[place].ring()
+        elif self._taker.naps:  # since just now: it has looked before
+            self._wake_taker(NOTHING)
+
+    def _left_to_taker(self, place: int) -> bool:
+        """Whether who takes the results is the worker at ``place``."""
+        return place > 0 and place == self._last and (self._taker.naps or self._taker.serves)
 
     def _work(self, worker: int, bell: Bell) -> None:
         """Run what comes to a worker, and what it takes from the source itself."""
         look = partial(self._find, worker)
         while (found := bell.wait(look)) is not False:
             if found is not _SOURCE:
-                self._run(found, worker)
+                self._run_here(found, worker)
             elif (parcel := self._take()) is not None:
-                if self._has_room():
+                if not self._divided and self._has_room():
                     self._call()
-                if self._helps(self._arranged()) or (parcel.job and parcel.job.borders and self._places[worker]):
-                    self._queue(parcel)  # for whoever is free; or for the first, since it is divided since just now
+                divided = parcel.job is not None and bool(parcel.job.borders)
+                if self._places[worker] if divided else self._helps():
+                    self._queue(parcel)  # for the first, since it is divided since just now; or for whoever is free
                 else:
-                    self._run(parcel, worker)
+                    self._run_here(parcel, worker)
+
+    def _run_here(self, parcel: Parcel[T], worker: int) -> None:
+        if self._run(parcel, worker):
+            self._done.put(parcel)
 
     def _find(self, worker: int) -> Parcel[T] | Any:
         """Return what a worker may do next, ``None`` for nothing yet, ``False`` for never again."""
         if self._stopped:
             return False
         place = self._places[worker]
-        if mine := self._own[place]:  # a queue of one worker; but the two of a swap may both look
-            with suppress(IndexError):
+        if (mine := self._own[place]) and not self._left_to_taker(place):
+            with suppress(IndexError):  # the two of a swap may both look
                 return mine.popleft()
         if place and place >= self._crew():  # too many by now: leave it to the first
             if self._shared or self._may_ask(0):
                 self._bells[0].ring()
             return None
-        spare = _SPARE if self._helps(self._arranged()) else 1
-        if len(self._shared) < spare and self._may_ask(place) and self._asking.acquire(blocking=False):
+        if self._may_ask(place) and self._few_wait() and self._asking.acquire(blocking=False):
             return _SOURCE
         try:
             return self._shared.popleft()
@@ -337,7 +374,12 @@ class Line(Generic[T, R]):
 
     def _may_ask(self, place: int) -> bool:
         """Whether the worker at ``place`` should ask the source, if nobody else does."""
-        return not (self._slow or (place and self._divided)) and self._has_room()
+        return not (self._slowness.slow or (place and self._divided)) and self._has_room()
+
+    def _few_wait(self) -> bool:
+        """Whether so few inputs wait for any worker that the source should be asked before they are run."""
+        waiting = len(self._shared)
+        return not waiting or (waiting < _SPARE and self._helps())
 
     def _stays(self, worker: int) -> bool:
         """Go on to the next place if nothing waits at this one and who works there sleeps; tell whether it is so.
@@ -347,9 +389,9 @@ class Line(Generic[T, R]):
         better by a tenth and more. Whoever rings a bell has filled a queue before, so what came meanwhile is seen.
         """
         place, bells, places = self._places[worker], self._bells, self._places
-        if self._own[place] or self._own[place + 1] or not bells[place + 1].sleeps:
+        if self._own[place] or self._own[place + 1] or (place == 0 and self._may_ask(0)):  # as good as waiting
             return False
-        if place == 0 and self._may_ask(0):  # as good as waiting
+        if not (self._taker.naps if self._left_to_taker(place + 1) else bells[place + 1].sleeps):
             return False
         if not self._swap.acquire(blocking=False):
             return False
@@ -363,8 +405,8 @@ class Line(Generic[T, R]):
             self._swap.release()
         return True
 
-    def _run(self, parcel: Parcel[T], worker: int) -> None:
-        """Run stages until the next worker's turn, or to the end."""
+    def _run(self, parcel: Parcel[T], worker: int) -> bool:
+        """Run stages until the next worker's turn, or to the end; tell whether it is the end."""
         job = parcel.job
         assert job is not None
         try:
@@ -378,16 +420,14 @@ class Line(Generic[T, R]):
                     break
                 job.busy_s.append(_now() - started_s)
                 if len(job.busy_s) in job.borders and not self._stays(worker):
-                    place = self._places[worker] + 1
-                    self._own[place].append(parcel)
-                    self._bells[place].ring()
-                    return
-            if job.borders:
-                self._borders[job.plan].learn(job.busy_s)
+                    self._hand_over(parcel, self._places[worker] + 1)
+                    return False
+            if job.division is not None:
+                job.division.learn(job.busy_s)
         except BaseException as error:  # noqa: BLE001  # carried to whoever takes the results
             parcel.error = placed(error, self._first + parcel.number, "the model")
         parcel.job = None  # and with it the plan
-        self._done.put(parcel)
+        return True
 
     def _give_out(self, after: Callable[[T, R], Any]) -> None:
         """Do the app's work with each result, in order, until one fails."""

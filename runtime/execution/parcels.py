@@ -8,15 +8,13 @@ from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
+from edgehybrid.runtime.execution.arrangement import Borders
 from edgehybrid.runtime.execution.plan import Plan
 from edgehybrid.runtime.execution.times import Times
 from edgehybrid.runtime.execution.traces import Trace
 
 T = TypeVar("T")
 E = TypeVar("E", bound=BaseException)
-
-NUDGE = -2
-"""Number of a parcel that holds nothing: there is something to do meanwhile."""
 
 _now = time.monotonic
 
@@ -31,6 +29,7 @@ class Job:
         busy_s: Time in each stage that ran so far.
         begun_s: When it was ready to run.
         borders: Stages before each hand-over to the next worker; none: whoever takes it runs it whole.
+        division: What chose them, and learns from it.
         lost_s: Of that time, what an accelerator took that then failed.
     """
 
@@ -39,6 +38,7 @@ class Job:
     busy_s: list[float] = field(default_factory=list)
     begun_s: float = field(default_factory=_now)
     borders: tuple[int, ...] = ()
+    division: Borders | None = None
     lost_s: float = 0.0
 
 
@@ -52,6 +52,10 @@ class Parcel(Generic[T]):
     value: Any = None
     error: BaseException | None = None
     ends: bool = False
+
+
+NOTHING: Parcel[Any] = Parcel(number=-2)
+"""Holds nothing: wakes whoever takes parcels, as there is something to do meanwhile."""
 
 
 def placed(error: E, number: int, where: str) -> E:
@@ -79,20 +83,25 @@ def finish(parcel: Parcel[T], after: Callable[[T, Any], Any], first: int, times:
     times.after_s += _now() - began_s
 
 
-def in_order(queue: SimpleQueue[Parcel[T]], meanwhile: Callable[[], bool] = lambda: False) -> Iterator[Parcel[T]]:
+def in_order(
+    queue: SimpleQueue[Parcel[T]], run: Callable[[Parcel[T] | None], Parcel[T] | None] = lambda given: given
+) -> Iterator[Parcel[T]]:
     """Yield parcels by their numbers; one with the number -1 at once, and nothing after it.
 
     Args:
         queue: Where they come, in any order.
-        meanwhile: Done again and again while the next one is not there; until it says that there was nothing to do.
+        run: Makes a parcel with its result: of one that came with its job, or, called again and again while the next
+            one is not there, of whatever it finds. Says by ``NOTHING`` to look again, by ``None`` to wait.
     """
     early: dict[int, Parcel[T]] = {}
     wanted = 0
     while True:
-        parcel = early.pop(wanted, None)
+        parcel = early.pop(wanted, None) if early else None
         while parcel is None:
-            came = queue.get() if queue.empty() and not meanwhile() else _there(queue)
-            if came is None or came.number == NUDGE:
+            came = _there(queue) or run(None) or queue.get()
+            if came.job is not None:
+                came = run(came) or NOTHING
+            if came is NOTHING:
                 continue
             if came.number < 0:
                 yield came
@@ -106,6 +115,8 @@ def in_order(queue: SimpleQueue[Parcel[T]], meanwhile: Callable[[], bool] = lamb
 
 
 def _there(queue: SimpleQueue[Parcel[T]]) -> Parcel[T] | None:
+    if queue.empty():
+        return None
     try:
         return queue.get_nowait()
     except Empty:

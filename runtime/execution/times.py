@@ -32,15 +32,18 @@ class Times:
     asking_s: float | None = None
     awaiting_s: float | None = None
 
-    def ask(self) -> None:
-        """The source is asked."""
-        self.asking_s = _now()
+    def ask(self) -> float:
+        """The source is asked; returns when that was."""
+        self.asking_s = now_s = _now()
+        return now_s
 
-    def answered(self) -> None:
-        """It has answered."""
+    def answered(self) -> float:
+        """It has answered; returns when that was."""
+        now_s = _now()
         if self.asking_s is not None:
-            self.starved_s += _now() - self.asking_s
+            self.starved_s += now_s - self.asking_s
             self.asking_s = None
+        return now_s
 
     def wait(self) -> None:
         """A result is waited for."""
