@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Semaphore, Thread
@@ -33,6 +34,8 @@ from edgehybrid.testing import make_point
 
 INPUTS, WARM, ROUNDS, REACH_US = 1000, 50, 4, 20.0
 HOW = Arrangement(mode="pipeline", workers=2)
+Flags = np.ndarray[Any, np.dtype[np.bool_]]
+
 _now = time.perf_counter
 
 
@@ -84,9 +87,9 @@ def stage(folder: Path, source: str, target: str, size: int, products: int) -> S
     """Load a stage that multiplies its input by ``products`` matrices of ``(size, size)``, one after the other."""
     weight = numpy_helper.from_array(np.eye(size, dtype=np.float32), "w")
     names = [source, *(f"m{k}" for k in range(products - 1)), target]
-    nodes = [helper.make_node("MatMul", [a, "w"], [b]) for a, b in zip(names, names[1:], strict=False)]
+    nodes = [helper.make_node("MatMul", [a, "w"], [b]) for a, b in pairwise(names)]
     ends = [[helper.make_tensor_value_info(n, TensorProto.FLOAT, (1, size, size))] for n in (source, target)]
-    graph = helper.make_graph(nodes, "stage", *ends, [weight])
+    graph = helper.make_graph(nodes, "stage", inputs=ends[0], outputs=ends[1], initializer=[weight])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.save(model, path := folder / f"{source}-{products}.onnx")
     specs = [(TensorSpec(name=n, dtype="float32", shape=(1, size, size)),) for n in (source, target)]
@@ -163,24 +166,29 @@ def by_hand(stages: Stages) -> tuple[Noted, Noted]:
 
 def measure(folder: Path, size: int, pause_s: float, products: tuple[int, int] = (1, 1)) -> dict[str, Any]:
     """Return microseconds of a hand-over, of all and of those to a free worker, ours and by hand."""
-    first, second = (stage(folder, *ends, size, n) for ends, n in zip((("x", "cut"), ("cut", "y")), products, strict=True))
+    first, second = (
+        stage(folder, *ends, size, n) for ends, n in zip((("x", "cut"), ("cut", "y")), products, strict=True)
+    )
     stages = Stages(first=first, second=second, value={"x": np.ones((1, size, size), np.float32)}, pause_s=pause_s)
     ways = {"ours": ours, "by hand": by_hand}
-    took: dict[str, list[tuple[Floats, Floats]]] = {name: [] for name in ways}
+    took: dict[str, list[tuple[Floats, Flags]]] = {name: [] for name in ways}
     for _ in range(ROUNDS):
         for name, way in ways.items():
             took[name].append(_hand_overs(*way(stages)))
-    return {name: _summary(*(np.concatenate(part) for part in zip(*found, strict=True))) for name, found in took.items()}
+    return {
+        name: _summary(*(np.concatenate(part) for part in zip(*found, strict=True))) for name, found in took.items()
+    }
 
 
-def _hand_overs(first: Noted, second: Noted) -> tuple[Floats, Floats]:
+def _hand_overs(first: Noted, second: Noted) -> tuple[Floats, Flags]:
     """Return microseconds of each, and whether the next worker was free."""
     gone, came = np.asarray(first.ended), np.asarray(second.begun)
     before = np.concatenate([[0.0], np.asarray(second.ended)[:-1]])
-    return (came - np.maximum(gone, before))[WARM:] * 1e6, (before <= gone)[WARM:]
+    took_us: Floats = (came - np.maximum(gone, before)) * 1e6
+    return took_us[WARM:], (before <= gone)[WARM:]
 
 
-def _summary(took_us: Floats, free: Floats) -> dict[str, Any]:
+def _summary(took_us: Floats, free: Flags) -> dict[str, Any]:
     return {
         "all": _percentiles(took_us),
         "free": _percentiles(took_us[free]) if free.any() else None,

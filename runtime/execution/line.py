@@ -16,7 +16,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import suppress
 from functools import partial
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
@@ -25,8 +24,9 @@ from weakref import WeakKeyDictionary
 from edgehybrid.runtime.backends import Array
 from edgehybrid.runtime.execution.arrangement import Arrangement, Borders
 from edgehybrid.runtime.execution.bell import Bell
-from edgehybrid.runtime.execution.slowness import Slowness
+from edgehybrid.runtime.execution.intake import Intake
 from edgehybrid.runtime.execution.parcels import NOTHING, Job, Parcel, finish, in_order, placed
+from edgehybrid.runtime.execution.places import Places, popped
 from edgehybrid.runtime.execution.plan import Plan
 from edgehybrid.runtime.execution.taker import Taker
 from edgehybrid.runtime.execution.times import Times
@@ -57,10 +57,6 @@ class Line(Generic[T, R]):
         arranged: The present arrangement. The line ends without another input when it is ``single``.
         first: Number of the first input, for what errors say.
         times: Where its time goes.
-
-    Attributes:
-        taken: Inputs that came from the source.
-        exhausted: Whether the source has ended.
     """
 
     def __init__(
@@ -75,26 +71,32 @@ class Line(Generic[T, R]):
         first: int = 0,
         times: Times | None = None,
     ) -> None:
-        self._source, self._before, self._start, self._finish, self._after = source, before, start, finish, after
-        self._arranged, self._first, self._times = arranged, first, times or Times()
-        self._how = arranged()  # as it was when the source was last asked
-        self.taken, self.exhausted = 0, False
+        self._start, self._finish, self._after = start, finish, after
+        self._first, self._times = first, times or Times()
+        self._intake: Intake[T] = Intake(
+            source, before=before, start=self._begin, arranged=arranged, first=first, times=self._times
+        )
         self._given, self._stopped = 0, False
         self._failure: BaseException | None = None
-        self._asking, self._swap = threading.Lock(), threading.Lock()  # the first is held by whoever asks the source
-        self._asker: threading.Thread | None = None
-        self._slowness, self._over = Slowness(), False  # of the source, ``before`` included; over: it is not asked again
         self._divided, self._last = False, 0  # whether the last input goes from worker to worker; the last place then
         self._scout_bell, self._scouted = Bell(), False
         self._taker = Taker()
-        self._bells: list[Bell] = []  # of whoever works at each place
-        self._places: list[int] = []  # by worker
-        self._own: list[deque[Parcel[T]]] = []
+        self._places: Places[T] = Places()
         self._shared: deque[Parcel[T]] = deque()
         self._done: SimpleQueue[Parcel[T]] = SimpleQueue()
         self._out: SimpleQueue[Parcel[T]] = self._done if after is None else SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._borders: WeakKeyDictionary[Plan, Borders] = WeakKeyDictionary()
+
+    @property
+    def taken(self) -> int:
+        """Inputs that came from the source."""
+        return self._intake.taken
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the source has ended."""
+        return self._intake.exhausted
 
     def results(self) -> Generator[Any, None, None]:
         """Start, and yield the results in order; closing this ends the line.
@@ -118,7 +120,7 @@ class Line(Generic[T, R]):
                     return
                 self._given += 1
                 times.given += 1
-                if self._has_room(1 + self._how.ahead // 2):
+                if self._has_room(1 + self._intake.how.ahead // 2):
                     self._call()  # for several inputs, since waking a thread takes tens of microseconds from this one
                 self._taker.leave()
                 yield parcel.value
@@ -140,14 +142,14 @@ class Line(Generic[T, R]):
             failure: Raised to whoever takes the results.
         """
         self._failure, self._stopped = self._failure or failure, True
-        for bell in (self._scout_bell, *self._bells):
+        for bell in (self._scout_bell, *self._places.bells):
             bell.ring()
         self._done.put(Parcel(number=-1))
         if self._out is not self._done:
             self._out.put(Parcel(number=-1))
         for thread in self._threads:
             if thread is not threading.current_thread():
-                thread.join(SOURCE_GRACE_S if thread is self._asker else None)
+                thread.join(SOURCE_GRACE_S if thread is self._intake.asker else None)
                 if thread.is_alive():
                     _log.warning("the source of a stream does not answer; its thread ends when it does")
 
@@ -158,33 +160,31 @@ class Line(Generic[T, R]):
 
     def _hire(self, lanes: int) -> None:
         """Have a worker for each lane."""
-        while len(self._bells) < lanes:
-            self._bells.append(Bell())
-            self._own.append(deque())
-            self._places.append(len(self._places))
-            self._spawn(str(len(self._bells)), partial(self._work, len(self._places) - 1, self._bells[-1]))
+        while len(self._places) < lanes:
+            worker, bell = self._places.add()
+            self._spawn(str(worker + 1), partial(self._work, worker, bell))
 
     def _has_room(self, inputs: int = 1) -> bool:
-        return not self._over and self.taken - self._given + inputs <= self._how.in_flight
+        return not self._intake.over and self._intake.taken - self._given + inputs <= self._intake.how.in_flight
 
     def _call(self) -> None:
         """Wake one who may ask the source, if any such one sleeps."""
-        if self._slowness.slow:
+        if self._intake.pace.slow:
             self._scout_bell.ring()
-        elif not self._over:
-            any(bell.ring() for bell in self._bells[: 1 if self._divided else self._crew()])
+        elif not self._intake.over:
+            any(bell.ring() for bell in self._places.bells[: 1 if self._divided else self._crew()])
 
     def _helps(self) -> bool:
         """Whether who takes the results runs inputs too, which is a switch of threads less an input.
 
         As one of the replicas, or as the last worker of a pipeline, whose results are then where they are wanted.
         """
-        how = self._how
-        return how.lanes > 1 and how.mode != "threads" and not (self._slowness.slow or self._taker.away)
+        how = self._intake.how
+        return how.lanes > 1 and how.mode != "threads" and not (self._intake.pace.slow or self._taker.away)
 
     def _crew(self) -> int:
         """How many workers may run something."""
-        return self._how.lanes - (self._helps() and not self._taker.naps)
+        return self._intake.how.lanes - (self._helps() and not self._taker.naps)
 
     def _help(self, given: Parcel[T] | None = None) -> Parcel[T] | None:
         """Run an input in the thread that takes the results, never ask the source; ``None`` where there was none."""
@@ -193,8 +193,8 @@ class Line(Generic[T, R]):
         taker = self._taker
         taker.naps, taker.helps = False, not self._stopped and self._helps()
         if not taker.helps:
-            if self._last and self._own[self._last]:  # left for it until now
-                self._bells[self._last].ring()
+            if self._last and self._places.own[self._last]:  # left for it until now
+                self._places.bells[self._last].ring()
             return None
         while (parcel := self._left_for_taker()) is None:
             if taker.naps:
@@ -205,20 +205,16 @@ class Line(Generic[T, R]):
         return self._run_for_taker(parcel)
 
     def _run_for_taker(self, parcel: Parcel[T]) -> Parcel[T]:
-        if not self._run(parcel, 0):
-            return NOTHING
+        self._run(parcel, None)
         if self._out is self._done:
             return parcel
         self._done.put(parcel)
         return NOTHING
 
     def _left_for_taker(self) -> Parcel[T] | None:
-        try:
-            if self._last and (mine := self._own[self._last]):
-                return mine.popleft()
-            return self._shared.popleft() if self._shared else None
-        except IndexError:  # a worker was quicker
-            return None
+        if self._last and (parcel := self._places.next(self._last)) is not None:
+            return parcel
+        return popped(self._shared)
 
     def _wake_taker(self, parcel: Parcel[T]) -> bool:
         """Give an input to whoever takes the results, if it sleeps and would run one; tell whether it is so."""
@@ -229,59 +225,29 @@ class Line(Generic[T, R]):
         return True
 
     def _take(self) -> Parcel[T] | None:
-        """Ask the source, if there is still room; ``_asking`` is held, and released here."""
+        """Ask the source, which has been claimed, if there is still room."""
         try:
-            self._asker = threading.current_thread()
-            if self._stopped or not self._has_room():
-                return None
-            parcel = self._next()
+            parcel = None if self._stopped or not self._has_room() else self._intake.ask()
         finally:
-            self._asker = None
-            self._asking.release()
-        if parcel.job is None:
+            self._intake.release()
+        if parcel is not None and parcel.job is None:
             self._done.put(parcel)
             return None
         return parcel
 
-    def _next(self) -> Parcel[T]:
-        """Make a job of the next input, or an error or the end, after which the source is not asked again."""
-        self._how = how = self._arranged()
-        if how.mode == "single":
-            self._over = True
-            return Parcel(number=self.taken, ends=True)
-        parcel: Parcel[T] = Parcel(number=self.taken)
-        where, times = "the source", self._times
-        asked_s = times.ask()
-        try:
-            parcel.item = next(self._source)
-            came_s, where = times.answered(), "the work before it"
-            feeds = self._before(parcel.item)
-            ended_s = _now()
-            times.before_s += ended_s - came_s
-            where = "the model"
-            parcel.job = self._start(feeds)
-            if self._slowness.learn(ended_s - asked_s) and self._slowness.slow and not self._scouted:
-                self._scouted = True
-                self._spawn("in", self._scout)
-            self._divide(parcel.job, how)
-        except StopIteration as end:
-            self._over = True
-            if where == "the source":
-                self.exhausted = parcel.ends = True
-                return parcel
-            parcel.error = placed(RuntimeError("StopIteration was raised"), self._first + parcel.number, where)
-            parcel.error.__cause__ = end
-        except BaseException as error:  # noqa: BLE001  # carried to whoever takes the results
-            self._over = True
-            parcel.error = placed(error, self._first + parcel.number, where)
-        self.taken += 1
-        return parcel
+    def _begin(self, feeds: Mapping[str, Array]) -> Job:
+        """Make a job of an input, and say where it is handed over, if it is."""
+        job = self._start(feeds)
+        if self._intake.pace.slow and not self._scouted:
+            self._scouted = True
+            self._spawn("in", self._scout)
+        self._divide(job, self._intake.how)
+        return job
 
     def _divide(self, job: Job, how: Arrangement) -> None:
         """Say where an input is handed over, if it is."""
         lanes = how.lanes
-        if len(self._bells) < lanes:
-            self._hire(lanes)
+        self._hire(lanes)
         self._divided = how.mode == "pipeline" and lanes > 1 and len(job.plan.stages) > 1
         if self._divided:
             job.division = self._borders.get(job.plan) or self._borders.setdefault(
@@ -290,22 +256,22 @@ class Line(Generic[T, R]):
             job.borders = job.division.of(lanes)
             if self._last != (last := len(job.borders)):
                 self._last = last
-                for bell in self._bells:  # what was left to the taker at another place
+                for bell in self._places.bells:  # what was left to the taker at another place
                     bell.ring()
 
     def _scout(self) -> None:
         """Take inputs of a slow source while there is room for them."""
         while self._scout_bell.wait(self._scouts):
-            self._asking.acquire()
+            self._intake.claim()
             if (parcel := self._take()) is not None:
                 self._queue(parcel)
-            if not self._slowness.slow:
+            if not self._intake.pace.slow:
                 self._call()
 
     def _scouts(self) -> bool | None:
-        if self._stopped or self._over:
+        if self._stopped or self._intake.over:
             return False
-        return True if self._slowness.slow and self._has_room() else None
+        return True if self._intake.pace.slow and self._has_room() else None
 
     def _queue(self, parcel: Parcel[T]) -> None:
         """Give an input to the first worker of a pipeline, or to any that is free."""
@@ -317,16 +283,16 @@ class Line(Generic[T, R]):
         self._shared.append(parcel)
         if self._taker.naps:  # since just now: it has looked before
             self._wake_taker(NOTHING)
-        any(bell.ring() for bell in self._bells[: self._crew()])  # the first that sleeps
+        any(bell.ring() for bell in self._places.bells[: self._crew()])  # the first that sleeps
 
     def _hand_over(self, parcel: Parcel[T], place: int) -> None:
         """Leave an input to whoever works at ``place``; nothing is copied."""
         mine = place > 0 and place == self._last
         if mine and self._wake_taker(parcel):
             return
-        self._own[place].append(parcel)
+        self._places.own[place].append(parcel)
         if not (mine and self._taker.serves):
-            self._bells[place].ring()
+            self._places.bells[place].ring()
         elif self._taker.naps:  # since just now: it has looked before
             self._wake_taker(NOTHING)
 
@@ -344,7 +310,7 @@ class Line(Generic[T, R]):
                 if not self._divided and self._has_room():
                     self._call()
                 divided = parcel.job is not None and bool(parcel.job.borders)
-                if self._places[worker] if divided else self._helps():
+                if self._places.of[worker] if divided else self._helps():
                     self._queue(parcel)  # for the first, since it is divided since just now; or for whoever is free
                 else:
                     self._run_here(parcel, worker)
@@ -357,24 +323,20 @@ class Line(Generic[T, R]):
         """Return what a worker may do next, ``None`` for nothing yet, ``False`` for never again."""
         if self._stopped:
             return False
-        place = self._places[worker]
-        if (mine := self._own[place]) and not self._left_to_taker(place):
-            with suppress(IndexError):  # the two of a swap may both look
-                return mine.popleft()
+        place = self._places.of[worker]
+        if not self._left_to_taker(place) and (parcel := self._places.next(place)) is not None:
+            return parcel
         if place and place >= self._crew():  # too many by now: leave it to the first
             if self._shared or self._may_ask(0):
-                self._bells[0].ring()
+                self._places.bells[0].ring()
             return None
-        if self._may_ask(place) and self._few_wait() and self._asking.acquire(blocking=False):
+        if self._may_ask(place) and self._few_wait() and self._intake.claim(blocking=False):
             return _SOURCE
-        try:
-            return self._shared.popleft()
-        except IndexError:
-            return None
+        return popped(self._shared)
 
     def _may_ask(self, place: int) -> bool:
         """Whether the worker at ``place`` should ask the source, if nobody else does."""
-        return not (self._slowness.slow or (place and self._divided)) and self._has_room()
+        return not (self._intake.pace.slow or (place and self._divided)) and self._has_room()
 
     def _few_wait(self) -> bool:
         """Whether so few inputs wait for any worker that the source should be asked before they are run."""
@@ -388,25 +350,20 @@ class Line(Generic[T, R]):
         Not while inputs wait: each worker keeps the weights of its own stages in its core's cache then, which measured
         better by a tenth and more. Whoever rings a bell has filled a queue before, so what came meanwhile is seen.
         """
-        place, bells, places = self._places[worker], self._bells, self._places
-        if self._own[place] or self._own[place + 1] or (place == 0 and self._may_ask(0)):  # as good as waiting
+        places = self._places
+        place, bells, own = places.of[worker], places.bells, places.own
+        if own[place] or own[place + 1] or (place == 0 and self._may_ask(0)):  # as good as waiting
             return False
         if not (self._taker.naps if self._left_to_taker(place + 1) else bells[place + 1].sleeps):
             return False
-        if not self._swap.acquire(blocking=False):
+        if not places.advance(worker, place):
             return False
-        try:
-            other = places.index(place + 1)
-            bells[place], bells[place + 1] = bells[place + 1], bells[place]
-            places[worker], places[other] = place + 1, place
-            if self._own[place] or (place == 0 and self._may_ask(0)):
-                bells[place].ring()
-        finally:
-            self._swap.release()
+        if own[place] or (place == 0 and self._may_ask(0)):
+            bells[place].ring()
         return True
 
-    def _run(self, parcel: Parcel[T], worker: int) -> bool:
-        """Run stages until the next worker's turn, or to the end; tell whether it is the end."""
+    def _run(self, parcel: Parcel[T], worker: int | None) -> bool:
+        """Run stages until the next worker's turn, or to the end, as ``None`` does; tell whether it is the end."""
         job = parcel.job
         assert job is not None
         try:
@@ -419,8 +376,8 @@ class Line(Generic[T, R]):
                     parcel.value = self._finish(job, end.value)
                     break
                 job.busy_s.append(_now() - started_s)
-                if len(job.busy_s) in job.borders and not self._stays(worker):
-                    self._hand_over(parcel, self._places[worker] + 1)
+                if worker is not None and len(job.busy_s) in job.borders and not self._stays(worker):
+                    self._hand_over(parcel, self._places.of[worker] + 1)
                     return False
             if job.division is not None:
                 job.division.learn(job.busy_s)

@@ -39,7 +39,8 @@ class Taker:
         return self.helps and (left_s is None or _now() - left_s < SLOW_S)
 
     def leave(self) -> None:
-        """It goes to the app, with a result."""
+        """It goes to the app, with a result, and runs nothing meanwhile."""
+        self.naps = False
         self._left_s = _now()
 
     def come_back(self) -> tuple[float, bool]:
