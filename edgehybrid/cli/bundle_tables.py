@@ -31,19 +31,19 @@ _LOSSES = {
 
 
 def print_bundle(console: Console, doc: BundleDoc) -> None:
-    """Print what the bundle holds, its points, and why others are not there."""
+    """Print what the bundle holds, what is not there and why, and last, where one looks first, its points."""
     on = doc.measured_on
     console.print(f"{doc.bundle.name} {doc.bundle.version}, made {doc.bundle.created}", style="bold")
     console.print("in:  " + "; ".join(spec.describe() for spec in doc.model.inputs))
     console.print("out: " + "; ".join(spec.describe() for spec in doc.model.outputs))
     families = ", ".join(f"{c.name} {share(c.time_share)}" for c in doc.model.components if c.family != "glue")
     console.print(f"time of the float model: {families}")
+    print_left_out(console, doc)
     print_points(console, doc)
     console.print(f"measured on {on.cpu}, {on.runtime}; energy of {on.profile} over its idle power")
     console.print(
         f"on disk {size(doc.disk_bytes)}; the variants stored apart would take {size(doc.sum_of_variants_bytes)}"
     )
-    print_left_out(console, doc)
 
 
 def print_points(console: Console, doc: BundleDoc) -> None:
@@ -150,7 +150,7 @@ def _row(doc: BundleDoc, point: OperatingPoint, reference: OperatingPoint) -> tu
 
 
 def made_of(doc: BundleDoc, point: OperatingPoint) -> str:
-    """Say what runs at ``point``: the precision by family of component, as the bundle's variants really have it."""
+    """Say what runs at ``point``: every family of components once, with the precisions that it really has there."""
     family = {component.name: component.family for component in doc.model.components}
     found: dict[str, set[str]] = {}
     for stage in doc.stages:
@@ -159,11 +159,14 @@ def made_of(doc: BundleDoc, point: OperatingPoint) -> str:
         variant = next(v for v in stage.variants if v.name == point.variants[stage.name])
         for component, scheme in variant.schemes.items():
             if family.get(component, "glue") != "glue":
-                found.setdefault(scheme, set()).add(family[component])
-    if set(found) <= {"fp32"}:
+                found.setdefault(family[component], set()).update(scheme.split("+"))
+    kinds: dict[str, list[str]] = {}
+    for name, schemes in sorted(found.items()):
+        kinds.setdefault(" + ".join(sorted(schemes)), []).append(name)
+    if set(kinds) <= {"fp32"}:
         words = "float, as given" if point.is_reference else "float, rewritten"
     else:
-        words = "; ".join(f"{scheme}: {', '.join(sorted(families))}" for scheme, families in sorted(found.items()))
+        words = "; ".join(f"{', '.join(families)}: {schemes}" for schemes, families in kinds.items())
     places = list(dict.fromkeys(point.placement.get(stage, "onnx") for stage in point.variants))
     if places != ["onnx"]:
         words += f"; on {' + '.join(places)}"
@@ -176,7 +179,8 @@ def made_of(doc: BundleDoc, point: OperatingPoint) -> str:
 
 def legend(doc: BundleDoc) -> list[str]:
     """Explain the precisions that occur in the table."""
-    used = {scheme for stage in doc.stages for variant in stage.variants for scheme in variant.schemes.values()}
+    variants = (variant for stage in doc.stages for variant in stage.variants)
+    used = {scheme for variant in variants for word in variant.schemes.values() for scheme in word.split("+")}
     return [f"{scheme}: {words}" for scheme, words in _SCHEMES.items() if scheme in used]
 
 

@@ -168,7 +168,10 @@ def _print_result(result: ExportResult, bundle: Bundle) -> None:
         console.print(prose_table("Nearly fitted", ("rule", "where", "why not"), misses[:_MOST_MISSES]))
     if len(misses) > _MOST_MISSES:
         console.print(f"{len(misses) - _MOST_MISSES} more in --json")
-    print_points(console, doc)
     print_left_out(console, doc)
+    print_points(console, doc)
+    points = "point" if len(doc.points) == 1 else "points"
     apart = size(doc.sum_of_variants_bytes)
-    console.print(f"{bundle.path}: {len(doc.points)} points, {size(doc.disk_bytes)} on disk ({apart} if stored apart)")
+    console.print(
+        f"{bundle.path}: {len(doc.points)} {points}, {size(doc.disk_bytes)} on disk ({apart} if stored apart)"
+    )

@@ -21,9 +21,7 @@ def print_study(study: Study, *, plot: Path | None) -> None:
         f"{runs} run{'s' if runs > 1 else ''} with other draws" + ("; means over the runs" if runs > 1 else "")
     )
     columns, rows = study_rows(study)
-    made = table("", columns, rows)
-    made.columns[0].no_wrap = True
-    console.print(made)
+    console.print(table("", columns, rows))
     for line in legend(study):
         console.print(line)
     if plot is not None:

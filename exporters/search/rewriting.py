@@ -51,9 +51,10 @@ class RuleFigures:
     near_misses: tuple[Skip, ...] = ()
 
     def describe(self) -> str:
-        """Say it in one line: ``6 sites, 1.21× [1.19, 1.23]``."""
+        """Say it in one line: ``6 sites, 1.21× [1.19, 1.23]``; a reason that says the gain already says it alone."""
         sites = f"{self.sites} site{'' if self.sites == 1 else 's'}"
-        return ", ".join(part for part in (sites, self.gain.describe() if self.gain else "", self.reason) if part)
+        gain = self.gain.describe() if self.gain else ""
+        return ", ".join(part for part in (sites, "" if gain in self.reason else gain, self.reason) if part)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
@@ -11,6 +12,7 @@ import msgspec
 import pytest
 
 from edgehybrid.bundle import Bundle
+from edgehybrid.cli.bundle_tables import legend, made_of
 from edgehybrid.cli.documents import DOCUMENTS, schema_text
 from edgehybrid.testing import DeviceTree
 
@@ -160,3 +162,23 @@ def test_doctor_on_a_bare_device(cli: Cli, tmp_path: Path) -> None:
     assert 0 == answer.returncode
     assert "No battery is visible" in answer.stdout
     assert "No thermometer is visible" in answer.stdout
+
+
+def test_the_points_come_last(cli: Cli, bundle: Path) -> None:
+    """What one looks for, the points, stands at the end, where a terminal shows it; what was left out stands before."""
+    shown = cli("inspect", bundle).stdout
+
+    assert 0 < shown.index("Measured and not shipped") < shown.index("Operating points")
+    assert shown.rstrip().splitlines()[-1].startswith("on disk")
+
+
+def test_a_family_is_named_once(bundle: Path) -> None:
+    """A family in several precisions has one place in a point's line, and each precision its place in the legend."""
+    doc = Bundle.open(bundle).doc
+    stage = doc.stages[0]
+    schemes = dict.fromkeys((c.name for c in doc.model.components if c.family == "convolution"), "fp16+w8a8-int")
+    variants = tuple(replace(variant, schemes={**variant.schemes, **schemes}) for variant in stage.variants)
+    mixed = replace(doc, stages=(replace(stage, variants=variants),))
+
+    assert "convolution: fp16 + w8a8-int" in made_of(mixed, mixed.points[-1])
+    assert {"fp16", "w8a8-int"} <= {line.split(":")[0] for line in legend(mixed)}
