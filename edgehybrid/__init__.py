@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from edgehybrid.errors import EdgeHybridError
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from edgehybrid.runtime import Engine as Engine
     from edgehybrid.runtime import Result as Result
     from edgehybrid.runtime import Snapshot as Snapshot
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # ONNX Runtime reads it once, when it is imported; decision 64
 
 __version__ = "0.1.0"
 

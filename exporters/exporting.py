@@ -125,6 +125,7 @@ def export(
         require_tflite()
     require_backends(options.backends)
     prepared = prepare(model, data, eval_data, options)
+    _note_labels(prepared, options, progress)
     todo = plans(prepared.components, options.effort)
     lite = tflite_plans(prepared.components) if options.wants_tflite else ()
     _require_known(options.keep, [plan.name for plan in (*todo, *lite)])
@@ -160,6 +161,7 @@ def _search(
     todo = (*todo, *(candidate.plan for candidate in built.candidates if candidate.parts))
     chosen = _choose(built, prepared, options, tools, folder)
     limit = _limit(chosen.figures[REFERENCE].quality, options)
+    _note_chance(chosen.figures[REFERENCE].quality, prepared, tools.progress)
     chosen = add_depth(chosen, prepared, workshop, options, tools, folder, max_drop=limit)
     chosen = split_points(chosen, prepared, workshop, options, tools, folder)
     known = {*chosen.figures, *(item.name for item in chosen.dropped)}
@@ -182,6 +184,29 @@ def _search(
         untouched=draft.untouched,
         sensitivities=found,
     )
+
+
+def _note_labels(prepared: Prepared, options: ExportOptions, progress: Progress) -> None:
+    """Say that there are no labels where there may be some by another name."""
+    data = prepared.evaluation
+    if data.has_labels or options.metric is not None or not data.unused:
+        return
+    progress.note(
+        f"the data has no array {options.labels_key!r}: quality is likeness to the float model; "
+        f"if {' or '.join(map(repr, data.unused))} holds labels, name it with --labels-key"
+    )
+
+
+def _note_chance(float_quality: Quality, prepared: Prepared, progress: Progress) -> None:
+    """Say that the model as given answers no better than by chance: mostly labels in another order."""
+    classes = prepared.model.outputs[0].shape[-1] if prepared.model.outputs[0].shape else None
+    if float_quality.metric != "accuracy" or not isinstance(classes, int) or classes < 2:
+        return
+    if float_quality.value <= 1 / classes:
+        progress.note(
+            f"the float model itself is right in {float_quality.value:.1%}, no better than by chance "
+            f"({1 / classes:.1%}): do the labels belong to these samples, in the order of the model's classes?"
+        )
 
 
 def _workshop(

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from edgehybrid.bundle import Format
+from edgehybrid.data import DEFAULT_LABELS
 from edgehybrid.errors import OutputError, RequestError
 from edgehybrid.points import LEVELS
 
@@ -55,7 +56,7 @@ class ExportOptions:
     """
 
     metric: str | None = None
-    labels_key: str = "labels"
+    labels_key: str = DEFAULT_LABELS
     max_drop: float | None = None
     levels: int = 4
     device: str | None = None

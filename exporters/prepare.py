@@ -10,9 +10,10 @@ from os import PathLike
 import numpy as np
 from numpy.typing import NDArray
 
-from edgehybrid.data import Samples, open_data, split
+from edgehybrid.data import Samples, open_data, require_labels, split
 from edgehybrid.errors import DataError, ModelError
 from edgehybrid.exporters.depth import named_exits, without_outputs
+from edgehybrid.exporters.looking import look_through
 from edgehybrid.exporters.model import (
     Component,
     Graph,
@@ -81,7 +82,11 @@ def prepare(
         has_labels=evaluation.has_labels,
         label_dtype=evaluation.label_dtype,
     )
+    require_labels(evaluation, options.labels_key)
     _try_data(loaded, calibration)
+    for _ in calibration_batches(calibration):  # NaN is found now, not after minutes
+        pass
+    look_through(evaluation, metric, loaded.outputs[0], asked=options.metric is not None)
     components = find_components(loaded.graph)
     probes = _probes(loaded, calibration)
     if with_exits is not None:

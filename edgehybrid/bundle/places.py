@@ -36,6 +36,8 @@ def check_output(path: Path, *, overwrite: bool = False) -> None:
         raise OutputError(f"The folder {parent} does not exist.", f"Run: mkdir -p {parent}")
     if not os.access(parent, os.W_OK | os.X_OK):
         raise OutputError(f"The folder {parent} cannot be written.", f"Run: chmod u+wx {parent}, or choose another.")
+    with translated(path, 0), aside(path):  # permissions do not tell all: read-only disks, /sys, what root may not do
+        pass
 
 
 def is_bundle(path: Path) -> bool:
@@ -123,6 +125,6 @@ def sync_folder(folder: Path) -> None:
 def _no_room(path: Path, needed: int) -> OutputError:
     free = shutil.disk_usage(path.absolute().parent).free
     return OutputError(
-        f"{path} does not fit: it needs {needed} bytes and {free} bytes are free there.",
+        f"{path} does not fit: it needs {needed / 1e6:,.2f} MB and {free / 1e6:,.2f} MB are free there.",
         "Free some space (also quotas and file-size limits count), or choose another place.",
     )

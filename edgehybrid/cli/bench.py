@@ -8,7 +8,7 @@ import click
 
 from edgehybrid.bundle import Bundle
 from edgehybrid.cli.documents import BenchDocument
-from edgehybrid.cli.printing import emit_json, json_option, out, prose_table
+from edgehybrid.cli.printing import emit_json, json_option, out, prose_table, root_option
 from edgehybrid.points import OperatingPoint
 from edgehybrid.profiles import detect_device, load_device
 from edgehybrid.runtime.bench import PointFigures, Store, Table, full_ms, measure, measure_streams
@@ -19,7 +19,7 @@ from edgehybrid.runtime.telemetry import Telemetry
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--seconds", type=click.FloatRange(min=0), default=10.0, show_default=True, help="How long to measure.")
 @click.option("--device", help="Device profile, a name or a file; without, the board is recognised.")
-@click.option("--root", type=click.Path(path_type=Path), default=Path("/"), help="Where /proc and /sys lie.")
+@root_option
 @click.option(
     "--streams/--no-streams",
     default=True,

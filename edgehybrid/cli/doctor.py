@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from edgehybrid.cli.documents import DoctorDocument
-from edgehybrid.cli.printing import emit_json, json_option, out, prose_table, table
+from edgehybrid.cli.printing import emit_json, json_option, out, prose_table, root_option, table
 from edgehybrid.profiles import DeviceProfile, detect_device, load_device
 from edgehybrid.runtime.backends import BackendReport, survey_backends
 from edgehybrid.runtime.telemetry import AcceleratorReport, Snapshot, SourceReport, Telemetry, find_accelerators
@@ -17,7 +17,7 @@ _LOOK_S = 0.2  # loads and slopes need two readings
 
 
 @click.command(name="doctor")
-@click.option("--root", default="/", type=click.Path(path_type=Path), help="Where the device's files lie.")
+@root_option
 @click.option("--device", help="Device profile: a name or a file; without, the board is recognised.")
 @json_option
 def command(root: Path, device: str | None, as_json: bool) -> None:
@@ -103,7 +103,12 @@ def _backends(backends: tuple[BackendReport, ...]) -> object:
 
 
 def _not_offered(backends: tuple[BackendReport, ...]) -> object:
-    rows = ((b.name, b.problem) for b in backends if b.problem is not None)
+    """One row for a reason, since back ends of one package lack the same."""
+    names: dict[str, list[str]] = {}
+    for backend in backends:
+        if backend.problem is not None:
+            names.setdefault(backend.problem, []).append(backend.name)
+    rows = ((", ".join(missing), why) for why, missing in names.items())
     return prose_table("Not offered here", ("back end", "why"), rows)
 
 

@@ -11,6 +11,7 @@ from edgehybrid.bundle import Bundle, describe
 from edgehybrid.cli.bundle_tables import print_bundle
 from edgehybrid.cli.printing import amount, emit_json, json_option, out, share, size, table
 from edgehybrid.cli.shapes import parse_shapes, shape_option
+from edgehybrid.errors import ModelError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -38,6 +39,8 @@ def command(target: Path, shape: tuple[str, ...], as_json: bool) -> None:
         else:
             print_bundle(out(), bundle.doc)
         return
+    if not target.exists() and ":" not in str(target):
+        raise ModelError(f"There is neither a model nor a bundle {target}.", "Check the path.")
     _inspect_model(target, shape, as_json=as_json)
 
 

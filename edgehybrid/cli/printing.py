@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
 import click
 import msgspec
@@ -22,6 +23,14 @@ _STRETCH = 1.1  # from so many columns on, a table too wide by no more than this
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of tables.")
 """The option that every verb has."""
+
+root_option = click.option(
+    "--root",
+    default="/",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Where the device's files lie.",
+)
+"""The option of the verbs that look at a device."""
 
 
 def emit_json(document: object) -> None:

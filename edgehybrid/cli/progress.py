@@ -67,7 +67,8 @@ class Bar:
 
     def note(self, text: str) -> None:
         """Print a line above the bar."""
-        self._bar.console.print(text, highlight=False)
+        console = self._bar.console
+        console.print(text, highlight=False, soft_wrap=not console.is_terminal)  # one line in a log
 
 
 @contextmanager

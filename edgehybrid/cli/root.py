@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -62,6 +63,9 @@ def root(debug: bool) -> None:
 def main(args: Sequence[str] | None = None, *, command: click.Command = root) -> None:
     """Run the command line, and leave with its exit code: 0 done, 1 our error, 2 wrong use, 130 interrupted."""
     words = list(sys.argv[1:] if args is None else args)
+    for stream in (sys.stdout, sys.stderr):  # a terminal of another alphabet shows "?" for ×, instead of nothing at all
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     sys.exit(_guarded(command, words, debug="--debug" in words))
 
 
@@ -89,9 +93,18 @@ def _guarded(command: click.Command, words: list[str], *, debug: bool) -> int:
     except Exception as error:  # the process border: no traceback for a person who did not ask
         if debug:
             raise
-        what = f"{type(error).__name__}: {error}"
-        _say("error:", f"edgehybrid failed in a way that it did not foresee. {what}", "Run it again with --debug.")
+        _explain(error)
         return 1
+
+
+def _explain(error: Exception) -> None:
+    """Say what nobody foresaw; what the system refuses (a full disk, a closed door) in its own words."""
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        _say("error:", f"The system refused: {where}{error.strerror}.", "Is there room, and may you write there?")
+        return
+    what = f"{type(error).__name__}: {error}"
+    _say("error:", f"edgehybrid failed in a way that it did not foresee. {what}", "Run it again with --debug.")
 
 
 def _say(kind: str, what: str, fix: str = "") -> None:

@@ -13,10 +13,10 @@ import click
 
 from edgehybrid.bundle import Bundle
 from edgehybrid.cli.documents import run_document
-from edgehybrid.cli.printing import emit_json, json_option
+from edgehybrid.cli.printing import emit_json, json_option, root_option
 from edgehybrid.cli.progress import counting
 from edgehybrid.cli.run_tables import print_trial
-from edgehybrid.data import Samples, open_data
+from edgehybrid.data import Samples, open_data, require_labels
 from edgehybrid.errors import RequestError
 from edgehybrid.profiles import ExecutionPolicy, load_policy
 from edgehybrid.quality import Metric, choose_metric
@@ -51,7 +51,7 @@ class Options:
 @click.option("--deadline-ms", type=click.FloatRange(min=0, min_open=True), help="Time that one inference may take.")
 @click.option("--until", help='End of the mission: "18:00", or seconds.')
 @click.option("--point", help="Pin this point instead of letting the controller choose.")
-@click.option("--root", default="/", type=click.Path(path_type=Path), help="Where the device's files lie.")
+@root_option
 @click.option("--recording", type=click.Path(path_type=Path), help="Play a recorded device while the samples run.")
 @click.option("--plot", type=click.Path(path_type=Path), help="Leave a picture of the run: .png, .svg or .pdf.")
 @json_option
@@ -83,6 +83,7 @@ def command(
         check_plot(plot)
     opened = Bundle.open(bundle)
     samples = open_data(data, labels_key=labels_key).check(opened.doc.model.inputs)
+    require_labels(samples, labels_key)
     chosen = choose_metric(
         metric, outputs=opened.doc.model.outputs, has_labels=samples.has_labels, label_dtype=samples.label_dtype
     )

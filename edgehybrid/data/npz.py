@@ -143,7 +143,10 @@ def _translated(path: Path) -> Iterator[None]:
         raise DataError(f"{path} may not be read.", f"Run: chmod u+r {path}") from error
     except _UNREADABLE as error:
         why = str(error) or type(error).__name__
-        raise DataError(f"{path} is no readable .npz file ({why}).", f"Copy it again, or: {_SAVE_AGAIN}") from error
+        raise DataError(
+            f"{path} is no readable .npz file ({why}).",
+            "Copy it again, or save it with np.savez(path, name=array, ...).",
+        ) from error
 
 
 def _read_header(stream: IO[bytes], name: str, path: Path) -> Column:

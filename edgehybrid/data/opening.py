@@ -11,8 +11,21 @@ from edgehybrid.data.samples import Samples
 from edgehybrid.errors import DataError
 from edgehybrid.functions import names_function
 
+DEFAULT_LABELS = "labels"  # looked for without being named, so that its absence is no error
 
-def open_data(spec: str | PathLike[str], *, labels_key: str | None = "labels") -> Samples:
+
+def require_labels(samples: Samples, key: str) -> None:
+    """Refuse data without the labels that somebody named.
+
+    Raises:
+        DataError: There is no array ``key``, and it is not the default.
+    """
+    if key != DEFAULT_LABELS and not samples.has_labels:
+        others = f"Beside the inputs it has {', '.join(samples.unused) or 'nothing'}"
+        raise DataError(f"The data has no array {key!r} of labels.", f"{others}; name another, or none.")
+
+
+def open_data(spec: str | PathLike[str], *, labels_key: str | None = DEFAULT_LABELS) -> Samples:
     """Open samples without reading them into memory.
 
     Args:

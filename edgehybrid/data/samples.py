@@ -105,6 +105,11 @@ class Samples:
         return self.labels_key is not None
 
     @property
+    def unused(self) -> tuple[str, ...]:
+        """Arrays that are neither fed nor labels."""
+        return tuple(name for name in self.source.columns if name not in (*self.inputs, self.labels_key))
+
+    @property
     def label_dtype(self) -> np.dtype[np.generic] | None:
         """Dtype of the labels; ``None`` without."""
         return None if self.labels_key is None else self.source.columns[self.labels_key].dtype
@@ -199,10 +204,12 @@ def split(samples: Samples, *, calibration: int | float, seed: int = 0) -> tuple
         raise RequestError("These samples are a part of others already.", "Split the whole.")
     total = samples.count
     wanted = round(calibration * total) if isinstance(calibration, float) else calibration
+    if total == 1:
+        raise RequestError("One sample cannot both calibrate and evaluate.", "Give at least two, or evaluation data.")
     if not 0 < wanted < total:
         raise RequestError(
             f"{calibration} of {total} samples for calibration leaves one side empty.",
-            f"Give more samples, or choose 1 to {total - 1} of them.",
+            f"Give more samples, or leave 1 to {total - 1} of them to calibration.",
         )
     phase = int(np.random.default_rng(seed).integers(total))
     inside, outside = (Part(wanted=wanted, total=total, phase=phase, inside=side) for side in (True, False))

@@ -13,6 +13,7 @@ from edgehybrid.tensors import TensorSpec
 
 NAMES = ("accuracy", "agreement", "rmse", "mae", "sqnr_db")
 _INTEGERS = "iub"
+_TEXT = "SU"
 
 
 def choose_metric(
@@ -38,6 +39,9 @@ def choose_metric(
         RequestError: No such metric, or it does not fit the outputs or the labels.
     """
     output = outputs[0]
+    if has_labels and label_dtype is not None and np.dtype(label_dtype).kind in _TEXT:
+        fix = "Save numbers: for class i of the output, i; say labels = [names.index(word) for word in labels]."
+        raise RequestError("The labels are text.", fix)
     if name is None:
         name = _fitting(output, has_labels, label_dtype)
     if names_function(name):

@@ -5,6 +5,7 @@ In all of them the first axis of outputs and labels is the samples, and the firs
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol, TypeVar
@@ -97,7 +98,7 @@ class Accuracy:
         if self.against_float:
             right = self._classes(_required(float_outputs, self.name)[self.output])
         else:
-            right = _class_labels(_required(labels, self.name), given, values)
+            right = class_labels(_required(labels, self.name), given.shape, _count_classes(given, values))
         hits = given == right
         if values.dtype.kind == "f" and given.shape != values.shape:
             hits &= ~np.isnan(values).any(axis=-1).reshape(given.shape)
@@ -225,14 +226,22 @@ def _rows(values: Array, name: str) -> Scores:
     return rows
 
 
-def _class_labels(labels: Array, given: NDArray[np.int64], values: Array) -> NDArray[np.int64]:
-    if labels.size != given.size:
+def _count_classes(given: NDArray[np.int64], values: Array) -> int | None:
+    return values.shape[-1] if given.ndim < values.ndim and values.shape[-1] > 1 else None
+
+
+def class_labels(labels: Array, shape: tuple[int, ...], classes: int | None) -> NDArray[np.int64]:
+    """Return ``labels`` as classes of ``shape``, each below ``classes`` where that is known.
+
+    Raises:
+        DataError: They are not so many, or one is no class.
+    """
+    if labels.size != math.prod(shape):
         raise DataError(
-            f"Labels of shape {labels.shape} do not fit classes of shape {given.shape}.",
+            f"Labels of shape {labels.shape} do not fit classes of shape {shape}.",
             "Give one integer per sample; for one-hot labels save labels.argmax(-1).",
         )
-    classes = values.shape[-1] if given.ndim < values.ndim and values.shape[-1] > 1 else None
     if classes is not None and (labels.min() < 0 or labels.max() >= classes):
         worst = int(labels.max() if labels.max() >= classes else labels.min())
         raise DataError(f"There is a label {worst}, but the model has classes 0 to {classes - 1}.", "Number from 0.")
-    return labels.astype(np.int64).reshape(given.shape)
+    return labels.astype(np.int64).reshape(shape)

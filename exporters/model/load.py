@@ -23,6 +23,16 @@ from edgehybrid.tensors import TensorSpec
 MIN_OPSET = 13
 MAX_BYTES = 2**31 - 1  # protobuf's own limit
 _REEXPORT = "Export it again from the training framework, or check it with onnx.checker."
+_TORCH = 'Weights alone are no model. In PyTorch: torch.onnx.export(model, example, "model.onnx", dynamo=True).'
+_KERAS = 'In Keras: model.export("model.onnx", format="onnx").'
+_FROM = {
+    **dict.fromkeys((".pt", ".pth", ".ckpt", ".bin", ".safetensors"), _TORCH),
+    **dict.fromkeys((".keras", ".h5", ".hdf5"), _KERAS),
+    ".tflite": "Go back to the model that it was made from: export writes TFLite files itself (--formats onnx,tflite).",
+    ".pb": "Run: python -m tf2onnx.convert --saved-model FOLDER --output model.onnx",
+    ".pkl": "For scikit-learn: skl2onnx.to_onnx(model, x[:1], options={'zipmap': False}).",
+    ".npz": "That is data; give the model first, and this file with --data.",
+}
 _LACKS = (
     re.compile(r"No Op registered for (?P<op>\w+)"),
     re.compile(r"Could not find an implementation for (?P<op>[\w.:]+)"),
@@ -110,14 +120,20 @@ def _parse(path: Path) -> onnx.ModelProto:
 
 def _proto(content: bytes, path: Path) -> onnx.ModelProto:
     try:
-        return onnx.load_model_from_string(content)
+        proto = onnx.load_model_from_string(content)
     except DecodeError as error:
-        raise ModelError(f"{path} is no ONNX file, or a truncated one.", _REEXPORT) from error
+        raise _foreign(path, "is no ONNX file, or a truncated one") from error
+    if not proto.graph.node and not proto.graph.output:
+        raise _foreign(path, "holds no graph")
+    return proto
+
+
+def _foreign(path: Path, what: str) -> ModelError:
+    """Say how a file of another framework becomes one of ONNX."""
+    return ModelError(f"{path} {what}.", _FROM.get(path.suffix.lower(), _REEXPORT))
 
 
 def _opset(proto: onnx.ModelProto, path: Path) -> int:
-    if not proto.graph.node and not proto.graph.output:
-        raise ModelError(f"{path} holds no graph.", _REEXPORT)
     versions = [entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")]
     opset = max(versions, default=0)
     ml_only = not versions and any(entry.domain == "ai.onnx.ml" for entry in proto.opset_import)

@@ -37,7 +37,7 @@ def missing_engine() -> str | None:
     """Say why no engine can be used here; ``None`` when one can."""
     package = next((name for name, module in _MODULES.items() if importlib.util.find_spec(module)), None)
     if package is None:
-        return f"neither {LITERT} nor {TFLITE_RUNTIME} is installed"
+        return f"neither {LITERT} nor {TFLITE_RUNTIME} is installed: pip install 'edgehybrid[tflite]'"
     return unfit(package, _version("numpy"))
 
 

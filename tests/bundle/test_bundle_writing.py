@@ -227,7 +227,7 @@ def test_room_is_checked_before_writing(tmp_path: Path, draft: BundleDraft) -> N
         except OSError:
             pytest.skip("this file system has no sparse file of 8 TiB")
 
-    with pytest.raises(OutputError, match=r"it needs 87960\d+ bytes and \d+ bytes are free there. Free some space"):
+    with pytest.raises(OutputError, match=r"it needs 8,796,0[\d,.]+ MB and [\d,.]+ MB are free there. Free some space"):
         write_bundle(replace(draft, stages=(replace(stage, shared={"weights.bin": huge}),)), tmp_path / "b")
     assert {"huge.bin"} == listing(tmp_path)
 
@@ -259,7 +259,7 @@ def test_disk_that_fills_up_leaves_nothing(tmp_path: Path) -> None:
     )
 
     assert "b does not fit: it needs" in done.stdout
-    assert "bytes are free there. Free some space" in done.stdout
+    assert "MB are free there. Free some space" in done.stdout
     assert set() == listing(tmp_path)
 
 
@@ -287,7 +287,7 @@ def small_disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]
 
 def test_full_disk_leaves_nothing(small_disk: Path, draft: BundleDraft) -> None:
     """A disk without room, at once or half way, gives both numbers, and nothing is left on it."""
-    with pytest.raises(OutputError, match=r"/b does not fit: it needs \d+ bytes and \d+ bytes are free there"):
+    with pytest.raises(OutputError, match=r"/b does not fit: it needs [\d,.]+ MB and [\d,.]+ MB are free there"):
         write_bundle(draft, small_disk / "b")
 
     assert set() == listing(small_disk)

@@ -12,6 +12,7 @@ from subprocess import CompletedProcess
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
@@ -143,6 +144,22 @@ def labels_of_another_length(a: Arrays) -> Arrays:
     return {**a, "labels": a["labels"][:-1]}
 
 
+def one_sample(a: Arrays) -> Arrays:
+    return {name: array[:1] for name, array in a.items()}
+
+
+def labels_of_text(a: Arrays) -> Arrays:
+    return {**a, "labels": a["labels"].astype(str)}
+
+
+def label_beyond_the_classes(a: Arrays) -> Arrays:
+    return {**a, "labels": np.where(np.arange(len(a["labels"])) == len(a["labels"]) - 2, 4, a["labels"])}
+
+
+def one_hot_labels(a: Arrays) -> Arrays:
+    return {**a, "labels": np.eye(4)[a["labels"]]}
+
+
 DATA: list[tuple[Callable[[Arrays], Arrays], str]] = [
     (lacks_an_input, "x"),
     (wrong_shape, "16"),
@@ -150,6 +167,10 @@ DATA: list[tuple[Callable[[Arrays], Arrays], str]] = [
     (holds_nan, "17"),
     (no_samples, "zero samples"),
     (labels_of_another_length, "labels"),
+    (one_sample, "One sample cannot both calibrate and evaluate"),
+    (labels_of_text, "The labels are text"),
+    (label_beyond_the_classes, "There is a label 4"),
+    (one_hot_labels, "labels.argmax(-1)"),
 ]
 
 
@@ -157,14 +178,68 @@ DATA: list[tuple[Callable[[Arrays], Arrays], str]] = [
 def test_bad_data(
     cli: Cli, model: Path, data: Path, tmp_path: Path, spoil: Callable[[Arrays], Arrays], named: str
 ) -> None:
-    """Data that does not fit is refused with what is wrong; no output appears."""
+    """Data that does not fit is refused with what is wrong, in a dry run too; no output appears."""
     (tmp_path / "bad.npz").write_bytes(npz_bytes(spoil(arrays_of(data))))
 
-    words = ("--data", tmp_path / "bad.npz", "--effort", "quick", "--no-cache")
-    answer = cli("export", model, "-o", tmp_path / "out", *words)
+    words = ("export", model, "-o", tmp_path / "out", "--data", tmp_path / "bad.npz", "--effort", "quick", "--no-cache")
 
-    refused(answer, named)
+    refused(cli(*words), named)
+    refused(cli(*words, "--dry-run"), named)
     assert not (tmp_path / "out").exists()
+
+
+def test_labels_by_another_name_are_seen(cli: Cli, model: Path, data: Path, bundle: Path, tmp_path: Path) -> None:
+    """An array that is neither input nor labels is named, with the option; labels that were named must be there."""
+    arrays = arrays_of(data)
+    (tmp_path / "d.npz").write_bytes(npz_bytes({"x": arrays["x"], "digit": arrays["labels"]}))
+    words = ("export", model, "-o", tmp_path / "out", "--data", tmp_path / "d.npz", "--dry-run")
+
+    assert "if 'digit' holds labels, name it with --labels-key" in cli(*words).stderr
+    assert "" == cli(*words, "--labels-key", "digit").stderr
+    refused(cli(*words, "--labels-key", "digits"), "no array 'digits' of labels")
+    refused(
+        cli("run", bundle, "--data", tmp_path / "d.npz", "--labels-key", "digits"), "Beside the inputs it has digit"
+    )
+
+
+def test_a_float_model_that_guesses_is_said(cli: Cli, model: Path, data: Path, tmp_path: Path) -> None:
+    """Labels that are right by no more than chance, as in another order, are remarked on; the export goes on."""
+    x = arrays_of(data)["x"]
+    answers = ort.InferenceSession(str(model)).run(["y"], {"x": x})[0].argmax(-1)
+    (tmp_path / "d.npz").write_bytes(npz_bytes({"x": x, "labels": (answers + 1) % 4}))
+
+    done = cli("export", model, "-o", tmp_path / "out", "--data", tmp_path / "d.npz", "--effort", "quick")
+
+    assert 0 == done.returncode
+    assert "the float model itself is right in 0.0%, no better than by chance (25.0%)" in done.stderr
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_the_work(cli: Cli, model: Path, data: Path) -> None:
+    """What only the attempt shows (here a file system that takes no folders) is found before anything is measured."""
+    answer = cli("export", model, "-o", "/proc/small.bundle", "--data", data, "--effort", "quick")
+
+    refused(answer, "/proc")
+    assert "rewrites" not in answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "way"),
+    [
+        ("m.pt", "torch.onnx.export"),
+        ("m.safetensors", "torch.onnx.export"),
+        ("m.h5", "model.export"),
+        ("m.tflite", "--formats onnx,tflite"),
+        ("m.npz", "--data"),
+    ],
+)
+def test_a_model_of_another_framework_gets_its_way_to_onnx(cli: Cli, tmp_path: Path, name: str, way: str) -> None:
+    """What is no ONNX file is told by its name how it becomes one."""
+    (tmp_path / name).write_bytes(b"x\n")
+
+    answer = cli("inspect", tmp_path / name)
+
+    refused(answer, name)
+    assert way in answer.stderr
 
 
 def test_an_output_that_exists_stays(cli: Cli, model: Path, data: Path, bundle: Path) -> None:

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from subprocess import CompletedProcess
 
 import click
@@ -45,6 +48,23 @@ def test_import_loads_nothing_that_is_not_asked_for() -> None:
     assert "False False" == done.stdout.strip()
 
 
+def test_nothing_is_reported_home(model: Path, tmp_path: Path) -> None:
+    """ONNX Runtime leaves no identifier in the user's home once edgehybrid was imported; who wants that says so."""
+    script = "import sys, edgehybrid, onnxruntime; onnxruntime.InferenceSession(sys.argv[1])"
+    environ = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+
+    subprocess.run([sys.executable, "-c", script, str(model)], check=True, env={**environ, "HOME": str(tmp_path)})
+
+    assert [] == list(tmp_path.iterdir())
+    kept = subprocess.run(
+        [sys.executable, "-c", "import os, edgehybrid; print(os.environ['ORT_DISABLE_TELEMETRY'])"],
+        capture_output=True,
+        check=True,
+        env={**environ, "ORT_DISABLE_TELEMETRY": "0"},
+    )
+    assert b"0" == kept.stdout.strip()
+
+
 def test_wrong_use_exits_with_two(cli: Cli) -> None:
     """An unknown option is wrong use: exit 2, with the usage line."""
     answer = cli("inspect", "--nonsense")
@@ -80,6 +100,32 @@ def test_an_unforeseen_error_is_a_message_too(capsys: pytest.CaptureFixture[str]
     err = capsys.readouterr().err
     assert "ZeroDivisionError: division by zero, debug=False" in err
     assert "Traceback" not in err
+
+
+def test_what_the_system_refuses_is_said_in_its_words(capsys: pytest.CaptureFixture[str]) -> None:
+    """A full disk or a closed door is no riddle: what the system said, with the file, and no word of --debug."""
+
+    @click.command()
+    def full() -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "out.json")
+
+    with pytest.raises(SystemExit) as left:
+        main([], command=full)
+
+    assert 1 == left.value.code
+    err = capsys.readouterr().err
+    assert "error: The system refused: out.json: No space left on device." in err
+    assert "--debug" not in err
+
+
+def test_a_terminal_of_another_alphabet_loses_only_signs(levels_bundle: Path) -> None:
+    """Where × and ± cannot be written, they become a question mark, and the rest stands."""
+    words = [sys.executable, "-m", "edgehybrid", "inspect", str(levels_bundle)]
+
+    done = subprocess.run(words, capture_output=True, check=True, env={**os.environ, "PYTHONIOENCODING": "ascii"})
+
+    assert b"1.00 ?" in done.stdout
+    assert b"balanced" in done.stdout
 
 
 def test_debug_shows_where_it_happened() -> None:

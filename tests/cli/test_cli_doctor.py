@@ -36,6 +36,23 @@ def test_it_says_why_a_sensor_is_not_trusted(cli: Cli, tmp_path: Path) -> None:
     assert "No power sensor is visible" in said
 
 
+def test_a_folder_that_is_not_there_is_no_device(cli: Cli, tmp_path: Path) -> None:
+    """A misspelt --root is wrong use, not a board without sensors."""
+    done = cli("doctor", "--root", tmp_path / "nowhere")
+
+    assert 2 == done.returncode
+    assert "does not exist" in done.stderr
+
+
+def test_back_ends_that_lack_the_same_are_one_line(cli: Cli) -> None:
+    """Each reason why something is not offered is said once, with the back ends that it holds for."""
+    backends = json.loads(cli("doctor", "--json").stdout)["backends"]
+    said = cli("doctor").stdout.split("Not offered here")[1]
+
+    for why in {b["problem"] for b in backends if b["problem"]}:
+        assert ", ".join(b["name"] for b in backends if b["problem"] == why) in said
+
+
 def test_its_document_has_scope_and_uncertainty(cli: Cli, tmp_path: Path) -> None:
     """For programs: the same, unrounded."""
     DeviceTree.pi5(tmp_path).pmic(core_w=0.39, others_w=1.16)
