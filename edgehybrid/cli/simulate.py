@@ -67,8 +67,11 @@ def command(
 
 
 def _draw(path: Path, study: Study, scenario: Scenario, points: list[str]) -> None:
-    from edgehybrid.cli.simulate_tables import study_rows
+    from edgehybrid.cli.simulate_tables import legend, study_rows
     from edgehybrid.exporters.report import StudyPicture, draw_study
 
     columns, rows = study_rows(study)
-    draw_study(StudyPicture(study=study, scenario=scenario, points=tuple(points), columns=columns, rows=rows), path)
+    picture = StudyPicture(
+        study=study, scenario=scenario, points=tuple(points), columns=columns, rows=rows, words=legend(study)
+    )
+    draw_study(picture, path)

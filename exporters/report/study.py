@@ -46,13 +46,15 @@ _STYLE: dict[Any, Any] = {  # the type of matplotlib's keys is its own affair
     "svg.hashsalt": "edgehybrid",
 }
 _PAGE = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>{title}</title>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>
 <style>body{{font:15px/1.5 system-ui,sans-serif;color:#1f2430;max-width:75em;margin:2em auto;padding:0 1em}}
 table{{border-collapse:collapse;font-size:.9em}}
-th,td{{padding:.25em .8em;text-align:right;border-bottom:1px solid #e5e7eb}}
+th,td{{padding:.25em .8em;text-align:right;border-bottom:1px solid #e5e7eb;white-space:nowrap}}
+div{{overflow-x:auto}}ul{{color:#6b7280;font-size:.85em;padding-left:1.2em}}
 th:first-child,td:first-child{{text-align:left}}svg{{max-width:100%;height:auto}}</style>
 <h1>{title}</h1>
-<table><tr>{head}</tr>{rows}</table>
+<div><table><tr>{head}</tr>{rows}</table></div>
+<ul>{words}</ul>
 {picture}
 </html>
 """
@@ -68,6 +70,7 @@ class StudyPicture:
         points: Names of the points, best quality first.
         columns: Head of the table of the page.
         rows: Its rows.
+        words: What its words mean, a line each.
     """
 
     study: Study
@@ -75,6 +78,7 @@ class StudyPicture:
     points: tuple[str, ...]
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
+    words: Sequence[str] = ()
 
 
 def check_picture(path: Path) -> None:
@@ -118,7 +122,7 @@ def _figure(picture: StudyPicture) -> Figure:
     import matplotlib.figure
 
     battery = picture.scenario.doc.battery is not None
-    points = _of(picture)
+    points, whose = _of(picture)
     ratios = [1.2, 1.0, *([1.0] if battery else []), 1.1, *([0.4 + 0.16 * len(picture.points)] if points else [])]
     figure = matplotlib.figure.Figure(figsize=(11, 2.0 * sum(ratios) + 0.8), dpi=120, layout="constrained")
     panels = list(figure.subplots(len(ratios), 1, sharex=True, height_ratios=ratios))
@@ -126,7 +130,9 @@ def _figure(picture: StudyPicture) -> Figure:
     figure.suptitle(f"{title} (first run)", x=0.01, ha="left", fontsize=12, fontweight="bold")
     lines = _lines(picture)
     study = picture.study
-    _curves(panels[0], lines, f"Quality ({study.metric}) of the inputs", lambda t: _shown(study, t.worth), smooth=True)
+    share = study.metric.startswith(("accuracy", "agreement"))  # in percent, as in the table
+    quality = f"Quality of the inputs: {study.metric}{', %' if share else ''}"
+    _curves(panels[0], lines, quality, lambda t: _shown(study, t.worth) * (100 if share else 1), smooth=True)
     panels[0].legend(loc="lower right", bbox_to_anchor=(1, 0.98), ncols=_MOST_LINES, frameon=False, fontsize=8)
     _curves(panels[1], lines, "Power of the board, W", lambda t: t.power_w, smooth=True)
     if battery:
@@ -135,18 +141,18 @@ def _figure(picture: StudyPicture) -> Figure:
     _curves(heat, lines, "Temperature of the chip, °C", lambda t: t.temp_c, smooth=True)
     _throttling(heat, picture)
     if points is not None:
-        _points(panels[-1], picture, points)
+        _points(panels[-1], picture, points, whose)
     for panel in panels:
         _calm(panel, picture.scenario.doc.mission.duration_h)
     panels[-1].set_xlabel("hours")
     return figure
 
 
-def _of(picture: StudyPicture) -> Trail | None:
-    """Return the trail whose points are shown: ours, else the first that is driven."""
+def _of(picture: StudyPicture) -> tuple[Trail | None, str]:
+    """Return the trail whose points are shown, and whose it is: ours, else the first that is driven."""
     driven = [r for r in picture.study.results if not r.name.startswith("oracle")]
     best = next((r for r in driven if r.name == "edgehybrid"), driven[0] if driven else None)
-    return best.outcomes[0].trail if best else None
+    return (best.outcomes[0].trail, best.name) if best else (None, "")
 
 
 def _lines(picture: StudyPicture) -> dict[str, tuple[Trail, str, float, Any]]:
@@ -221,8 +227,8 @@ def _throttling(panel: Axes, picture: StudyPicture) -> None:
         panel.set_ylim(top=max(panel.get_ylim()[1], throttle_c + 4))
 
 
-def _points(panel: Axes, picture: StudyPicture, trail: Trail) -> None:
-    panel.set_title("Operating point, best quality on top", loc="left", fontsize=9, color=_FAINT, pad=4)
+def _points(panel: Axes, picture: StudyPicture, trail: Trail, whose: str) -> None:
+    panel.set_title(f"Operating point of {whose}, best quality on top", loc="left", fontsize=9, color=_FAINT, pad=4)
     hours = np.append(trail.at_s, picture.scenario.duration_s) / 3600
     if len(trail.at_s) > 1:
         hours[-1] = min(hours[-1], hours[-2] + (hours[1] - hours[0]))
@@ -254,5 +260,6 @@ def _page(picture: StudyPicture, figure: Figure) -> str:
         title=html.escape(picture.scenario.doc.title or picture.scenario.name),
         head="".join(f"<th>{html.escape(name)}</th>" for name in picture.columns),
         rows="".join(f"<tr>{row}</tr>" for row in cells),
+        words="".join(f"<li>{html.escape(line)}</li>" for line in picture.words),
         picture=svg[svg.index("<svg") :],
     )

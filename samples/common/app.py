@@ -74,7 +74,7 @@ def summary(answers: Answers, inbox: Inbox[T], feed: Feed[T], engine: eh.Engine)
         f"source opened again {feed.reopened} times",
         f"{status.switches} switches",
         f"inferences: {shares}",
-        f"{status.joules.value:.3g} J ({status.joules.method})",
+        f"{status.joules.value:.3g} ± {status.joules.uncertainty:.2g} J (by {status.joules.method})",
     ]
     if answers.lost:
         parts.append(f"{answers.lost} answers not in the file")

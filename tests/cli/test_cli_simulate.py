@@ -90,6 +90,8 @@ def test_a_picture_is_left(cli: Cli, levels_bundle: Path, scenario: Path, tmp_pa
         text = path.read_text(encoding="utf-8")
         assert "<td>edgehybrid</td>" in text
         assert "src=" not in text
+        assert "<li>energy: of the whole board" in text  # the page explains its words, as the terminal does
+        assert "<li>alert: " in text
 
 
 @pytest.mark.parametrize(
