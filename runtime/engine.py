@@ -34,7 +34,7 @@ from edgehybrid.runtime.execution import (
     make_gate,
 )
 from edgehybrid.runtime.memory import Memory
-from edgehybrid.runtime.options import Keep, Pin, find_device, first_context, make_pin, next_context, words
+from edgehybrid.runtime.options import Keep, Pin, check_goals, find_device, first_context, make_pin, next_context, words
 from edgehybrid.runtime.plans import Plans
 from edgehybrid.runtime.results import Result, Status
 from edgehybrid.runtime.streaming import Streaming, Streams
@@ -228,6 +228,7 @@ class Engine(Streaming, Choosing):
         Raises:
             RequestError: A value is out of its range.
         """
+        check_goals(hints, self._bundle.points[0].quality.metric)
         self._context = next_context(
             self._context,
             self._clock,
@@ -329,6 +330,7 @@ class Engine(Streaming, Choosing):
         self._telemetry.close()
 
     def __enter__(self) -> Self:
+        self._require_open()
         return self
 
     def __exit__(self, *_: object) -> None:

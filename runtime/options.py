@@ -123,6 +123,18 @@ def next_context(
     )
 
 
+def check_goals(hints: Mapping[str, object], metric: str) -> None:
+    """Refuse a quality that a share cannot have; percent are mostly meant, and would be taken for out of reach.
+
+    Raises:
+        RequestError: ``min_quality`` is no share, and ``metric`` is one.
+    """
+    goal = hints.get("min_quality")
+    share = metric.startswith(("accuracy", "agreement"))
+    if share and isinstance(goal, int | float) and not 0 <= goal <= 1:
+        raise RequestError(f"min_quality={goal:g} is no share, and {metric} is one.", "Pass 0 to 1: 0.93 for 93 %.")
+
+
 def find_device(device: DeviceProfile | str | os.PathLike[str] | None, root: str | os.PathLike[str]) -> DeviceProfile:
     """Return the profile that was given or named, or recognise the board."""
     if isinstance(device, DeviceProfile):

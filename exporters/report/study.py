@@ -234,8 +234,8 @@ def _points(panel: Axes, picture: StudyPicture, trail: Trail, whose: str) -> Non
         hours[-1] = min(hours[-1], hours[-2] + (hours[1] - hours[0]))
     last = max(len(picture.points) - 1, 1)
     for index in range(len(picture.points)):
-        mine = np.flatnonzero(trail.point == index)
-        spans = [(hours[i], hours[i + 1] - hours[i]) for i in mine]
+        turns = np.flatnonzero(np.diff((trail.point == index).astype(np.int8), prepend=0, append=0))
+        spans = [(hours[a], hours[b] - hours[a]) for a, b in zip(turns[::2], turns[1::2], strict=True)]
         colour = _PALETTE[round(index * (len(_PALETTE) - 1) / last)]
         panel.broken_barh(spans, (last - index - 0.34, 0.68), facecolors=colour, edgecolors="none")
     panel.set_yticks([last - i for i in range(len(picture.points))], list(picture.points))

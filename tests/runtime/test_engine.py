@@ -144,12 +144,12 @@ def test_hostile_feeds(open_engine: Callable[..., Engine], marks_bundle: Bundle,
 
 
 def test_a_closed_engine_says_so(open_engine: Callable[..., Engine], marks_bundle: Bundle) -> None:
-    """After closing, runs raise our error; closing twice is fine; the status can still be read."""
+    """After closing, runs and a new ``with`` raise our error; closing twice is fine; the status can still be read."""
     engine = open_engine(marks_bundle)
     engine.run({"x": X})
     engine.close()
     engine.close()
-    for use in (lambda: engine.run({"x": X}), engine.step, lambda: engine.pin("min")):
+    for use in (lambda: engine.run({"x": X}), engine.step, lambda: engine.pin("min"), engine.__enter__):
         with pytest.raises(BackendError, match="closed"):
             use()
     assert 1 == engine.status().inferences
@@ -174,6 +174,8 @@ def test_wrong_options_are_refused(open_engine: Callable[..., Engine], marks_bun
         open_engine(tmp_path / "nowhere")
     with pytest.raises(RequestError, match="importance"):
         open_engine(marks_bundle).context(importance=2)
+    with pytest.raises(RequestError, match=r"min_quality=93 is no share, and accuracy is one\. Pass 0 to 1"):
+        open_engine(marks_bundle).context(min_quality=93)
 
 
 def test_start_names_the_first_point(open_engine: Callable[..., Engine], marks_bundle: Bundle) -> None:
