@@ -134,4 +134,4 @@ def quantize(graph: Graph, components: tuple[Component, ...], recipe: Mapping[st
 def _reason(component: Component, whys: list[str]) -> str:
     if component.family in _NO_SCHEME:
         return _NO_SCHEME[component.family]
-    return "; ".join(dict.fromkeys(whys)) or "none of its nodes has an int8 form"
+    return "; ".join(dict.fromkeys(whys)) or "none of its nodes has such a form"

@@ -52,7 +52,7 @@ def _warm(choice: Choice, warmth: Warmth) -> str:
     ahead_c = warmth.ahead_c(choice.mix.energy_j)
     if warmth.rest_c >= warmth.dearest_c:
         return f"{warmth.now_c:.4g} °C: also without inferences {warmth.rest_c:.4g} °C a minute ahead"
-    return f"{warmth.now_c:.4g} °C: more energy is not worth more than {ahead_c:.4g} °C a minute ahead"
+    return f"{warmth.now_c:.4g} °C, {ahead_c:.4g} °C in a minute: no dearer point is worth that heat"
 
 
 def _goal(choice: Choice, budget: Budget, goals: Goals) -> str:
