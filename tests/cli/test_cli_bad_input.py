@@ -242,6 +242,11 @@ def test_a_model_of_another_framework_gets_its_way_to_onnx(cli: Cli, tmp_path: P
     assert way in answer.stderr
 
 
+def test_what_is_not_there_is_neither_model_nor_bundle(cli: Cli, tmp_path: Path) -> None:
+    """A misspelt path is said to be one."""
+    refused(cli("inspect", tmp_path / "nowhere"), "neither a model nor a bundle")
+
+
 def test_an_output_that_exists_stays(cli: Cli, model: Path, data: Path, bundle: Path) -> None:
     """Without ``--overwrite`` the bundle that is there is not touched, and the fix names the option."""
     before = (bundle / "manifest.json").read_bytes()

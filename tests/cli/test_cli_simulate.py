@@ -92,6 +92,7 @@ def test_a_picture_is_left(cli: Cli, levels_bundle: Path, scenario: Path, tmp_pa
         assert "src=" not in text
         assert "<li>energy: of the whole board" in text  # the page explains its words, as the terminal does
         assert "<li>alert: " in text
+        assert "width=device-width" in text  # and a phone can show it
 
 
 @pytest.mark.parametrize(
